@@ -1,0 +1,1 @@
+"""What dvc.yaml runs: one thin module a stage."""
