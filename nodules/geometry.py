@@ -1,0 +1,134 @@
+"""The geometry of a CT volume: between world millimetres and voxel indices.
+
+World points are LPS millimetres ordered x, y, z. Continuous indices are ordered x, y, z as in
+ITK: index *i* is the centre of voxel *i*, which covers i-0.5 .. i+0.5. Arrays are indexed z, y, x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_AXIS_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Size, spacing, origin and direction of a volume.
+
+    Parameters
+    ----------
+    size_xyz
+        Voxels along x, y, z of the array (columns, rows, slices).
+    spacing_xyz_mm
+        Distance between voxel centres along the array's axes, mm.
+    origin_xyz_mm
+        World position of the centre of voxel (0, 0, 0), mm.
+    direction
+        Row-major 3x3 matrix as ITK has it: column *j* is the world direction of index axis *j*.
+
+    Raises
+    ------
+    ValueError
+        If a size or spacing is not positive or a value is not finite.
+    """
+
+    size_xyz: tuple[int, int, int]
+    spacing_xyz_mm: tuple[float, float, float]
+    origin_xyz_mm: tuple[float, float, float]
+    direction: tuple[float, ...] = IDENTITY
+
+    def __post_init__(self) -> None:
+        if min(self.size_xyz) < 1:
+            msg = f"Expected a size of at least 1 voxel per axis. Received: size={self.size_xyz}"
+            raise ValueError(msg)
+        if not all(np.isfinite(s) and s > 0 for s in self.spacing_xyz_mm):
+            msg = f"Expected finite spacings above 0 mm. Received: spacing={self.spacing_xyz_mm}"
+            raise ValueError(msg)
+        if not np.isfinite(self.origin_xyz_mm).all():
+            msg = f"Expected a finite origin. Received: origin={self.origin_xyz_mm}"
+            raise ValueError(msg)
+        self._refuse_rotation()
+
+    def _refuse_rotation(self) -> None:
+        magnitude = np.abs(np.asarray(self.direction, dtype=np.float64))
+        is_axis = (
+            magnitude.size == 9
+            and np.isfinite(magnitude).all()
+            and (np.minimum(magnitude, np.abs(1 - magnitude)) <= _AXIS_TOLERANCE).all()
+            and (np.round(magnitude).reshape(3, 3).sum(axis=0) == 1).all()
+            and (np.round(magnitude).reshape(3, 3).sum(axis=1) == 1).all()
+        )
+        if not is_axis:
+            msg = (
+                "Expected a direction matrix whose axes are the world's axes, each used once, in "
+                f"either sense. Received: direction={tuple(self.direction)}"
+            )
+            raise ValueError(msg)
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Shape of the voxel array."""
+        x, y, z = self.size_xyz
+        return z, y, x
+
+    @cached_property
+    def _index_to_world_matrix(self) -> NDArray[np.float64]:
+        direction = np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
+        return direction * np.asarray(self.spacing_xyz_mm, dtype=np.float64)
+
+    @cached_property
+    def _world_to_index_matrix(self) -> NDArray[np.float64]:
+        return np.linalg.inv(self._index_to_world_matrix)
+
+    def index_from_world(self, world_xyz_mm: ArrayLike) -> NDArray[np.float64]:
+        """Continuous voxel indices of world points.
+
+        Parameters
+        ----------
+        world_xyz_mm
+            Points, shape (..., 3), LPS mm.
+
+        Returns
+        -------
+        index_xyz
+            float64 of the same shape; what ITK's ``TransformPhysicalPointToContinuousIndex`` gives.
+        """
+        points = np.asarray(world_xyz_mm, dtype=np.float64) - np.asarray(self.origin_xyz_mm)
+        return points @ self._world_to_index_matrix.T
+
+    def world_from_index(self, index_xyz: ArrayLike) -> NDArray[np.float64]:
+        """World points of continuous voxel indices: the inverse of `index_from_world`.
+
+        Parameters
+        ----------
+        index_xyz
+            Continuous indices, shape (..., 3), ordered x, y, z.
+
+        Returns
+        -------
+        world_xyz_mm
+            float64 of the same shape, LPS mm.
+        """
+        index = np.asarray(index_xyz, dtype=np.float64)
+        return index @ self._index_to_world_matrix.T + np.asarray(self.origin_xyz_mm)
+
+    def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
+        """Whether continuous indices lie in the volume, voxel edges included.
+
+        Parameters
+        ----------
+        index_xyz
+            Continuous indices, shape (..., 3), ordered x, y, z.
+
+        Returns
+        -------
+        inside
+            bool of shape (...).
+        """
+        index = np.asarray(index_xyz, dtype=np.float64)
+        return ((index >= -0.5) & (index <= np.asarray(self.size_xyz) - 0.5)).all(axis=-1)
