@@ -99,7 +99,8 @@ class Geometry:
             float64 of the same shape; what ITK's ``TransformPhysicalPointToContinuousIndex`` gives.
         """
         points = np.asarray(world_xyz_mm, dtype=np.float64) - np.asarray(self.origin_xyz_mm)
-        return points @ self._world_to_index_matrix.T
+        index: NDArray[np.float64] = points @ self._world_to_index_matrix.T
+        return index
 
     def world_from_index(self, index_xyz: ArrayLike) -> NDArray[np.float64]:
         """World points of continuous voxel indices: the inverse of `index_from_world`.
@@ -115,7 +116,8 @@ class Geometry:
             float64 of the same shape, LPS mm.
         """
         index = np.asarray(index_xyz, dtype=np.float64)
-        return index @ self._index_to_world_matrix.T + np.asarray(self.origin_xyz_mm)
+        world: NDArray[np.float64] = index @ self._index_to_world_matrix.T
+        return world + np.asarray(self.origin_xyz_mm)
 
     def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
         """Whether continuous indices lie in the volume, voxel edges included.
@@ -131,4 +133,5 @@ class Geometry:
             bool of shape (...).
         """
         index = np.asarray(index_xyz, dtype=np.float64)
-        return ((index >= -0.5) & (index <= np.asarray(self.size_xyz) - 0.5)).all(axis=-1)
+        inside = (index >= -0.5) & (index <= np.asarray(self.size_xyz) - 0.5)
+        return np.asarray(inside.all(axis=-1))

@@ -6,30 +6,47 @@ Unknown keys are refused, so that a misspelt parameter never silently keeps its 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Section = TypeVar("Section", bound=BaseModel)
+Share = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
+def _is_odd(value: int) -> int:
+    if value % 2 == 0:
+        msg = "Expected an odd number, so that a patch has a central pixel"
+        raise ValueError(msg)
+    return value
+
+
+Odd = AfterValidator(_is_odd)
+
+
+class ParamsError(ValueError):
+    """A parameter file that cannot be used; the message names the file, the key and the value."""
+
+
+class Strict(BaseModel):
+    """A section that refuses unknown keys, NaN and later changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class PhantomParams(_Strict):
+class PhantomParams(Strict):
     """Scans made from nothing, in the layout of LUNA16 (``data.phantom``)."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     scans_per_subset: Annotated[int, Field(ge=1, le=200)]
     size_px: Annotated[int, Field(ge=128, le=512)]
     slices: Annotated[int, Field(ge=24, le=400)]
 
 
-class DataParams(_Strict):
+class DataParams(Strict):
     """Where scans and tables come from (``data``)."""
 
     source: Literal["phantom", "directory", "zenodo"]
@@ -41,6 +58,186 @@ class DataParams(_Strict):
     @model_validator(mode="after")
     def _subsets_are_distinct(self) -> DataParams:
         if len(set(self.subsets)) != len(self.subsets):
-            msg = f"Expected distinct subsets. Received: subsets={self.subsets}"
+            msg = f"Expected distinct subsets. Received: {self.subsets}"
             raise ValueError(msg)
         return self
+
+
+class NegativeParams(Strict):
+    """Which negatives to cut (``patches.negatives``)."""
+
+    other_slices_per_scan: Count
+    candidates_per_scan: Count
+
+
+class PatchParams(Strict):
+    """What to cut from the scans (``patches``)."""
+
+    size_px: Annotated[int, Field(ge=9, le=257), Odd]
+    depth: Annotated[int, Field(ge=1, le=65), Odd]
+    jitter_px: Count
+    positives_per_nodule: Annotated[int, Field(ge=1)]
+    negatives: NegativeParams
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _centre_stays_inside(self) -> PatchParams:
+        if self.jitter_px > self.size_px // 2:
+            msg = (
+                f"Expected jitter_px of at most {self.size_px // 2}, half of size_px, so that a "
+                f"nodule's centre stays in its patch. Received: {self.jitter_px}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class ShareParams(Strict):
+    """Shares of the parts in a split by patient (``split.shares``)."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> ShareParams:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            msg = f"Expected shares that sum to 1. Received: a sum of {total:g}"
+            raise ValueError(msg)
+        return self
+
+
+class FoldParams(Strict):
+    """LUNA16's official folds (``split.folds``)."""
+
+    validation: Annotated[int, Field(ge=0, le=9)]
+    test: Annotated[int, Field(ge=0, le=9)]
+
+    @model_validator(mode="after")
+    def _folds_differ(self) -> FoldParams:
+        if self.validation == self.test:
+            msg = f"Expected two different folds. Received: {self.validation} for both"
+            raise ValueError(msg)
+        return self
+
+
+class SplitParams(Strict):
+    """Which patients train, validate and test (``split``)."""
+
+    method: Literal["patient", "luna16"]
+    shares: ShareParams
+    folds: FoldParams
+    seed: Seed
+
+
+class AugmentationParams(Strict):
+    """Random changes of the training patches (``<task>.augmentation``)."""
+
+    enabled: bool
+    rotation_deg: Annotated[float, Field(ge=0, le=180)]
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    shear_deg: Annotated[float, Field(ge=0, le=45)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    flips: bool
+
+
+class TrainParams(Strict):
+    """How one network is built and trained (``classifier`` and ``localizer``)."""
+
+    architecture: str
+    window_hu: tuple[float, float]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)]
+    augmentation: AugmentationParams
+    deterministic: bool
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _window_is_ordered(self) -> TrainParams:
+        low, high = self.window_hu
+        if low >= high:
+            msg = f"Expected window_hu as [low, high] with low < high. Received: [{low}, {high}]"
+            raise ValueError(msg)
+        return self
+
+
+class ClassifierParams(TrainParams):
+    """The network that says nodule or not (``classifier``)."""
+
+    class_weights: Literal["balanced", "none"]
+
+
+class LocalizerParams(TrainParams):
+    """The network that says where a nodule is and how large (``localizer``)."""
+
+
+class EvaluateParams(Strict):
+    """How metrics are computed (``evaluate``)."""
+
+    bootstraps: Annotated[int, Field(ge=100, le=100_000)]
+    seed: Seed
+
+
+class ParallelParams(Strict):
+    """How many processes share a stage's scans (``parallel``): results never depend on it."""
+
+    jobs: Annotated[int, Field(ge=-1)]
+
+
+class Params(Strict):
+    """The whole of ``params.yaml``."""
+
+    data: DataParams
+    patches: PatchParams
+    split: SplitParams
+    classifier: ClassifierParams
+    localizer: LocalizerParams
+    evaluate: EvaluateParams
+    parallel: ParallelParams
+
+
+def load_params(path: Path) -> Params:
+    """Read and check a parameter file.
+
+    Parameters
+    ----------
+    path
+        A YAML file with the sections of `Params`.
+
+    Returns
+    -------
+    params
+        Every section, typed.
+
+    Raises
+    ------
+    ParamsError
+        One line for each key that is unknown, missing or out of range, with what was received.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        msg = f"{path}: Expected a readable YAML file. Received: {' '.join(str(error).split())}"
+        raise ParamsError(msg) from error
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        msg = f"{path}: {problems}"
+        raise ParamsError(msg) from error
+
+
+def _describe(problem: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key. Expected only the keys that the README lists"
+    if kind == "missing":
+        return f"{key}: missing. Expected a value"
+    text = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if "Received" in text:
+        return f"{key}: {text}"
+    return f"{key}: {text}. Received: {problem['input']!r}"
