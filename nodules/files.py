@@ -1,24 +1,37 @@
-"""Writing files and folders whole or not at all.
+"""Files and folders written whole or not at all, and to the same bytes for the same content.
 
-A writer works on a sibling named ``.<name>.partial`` (ignored by git and DVC), which takes the
+A writer works on a sibling named ``.{name}.partial``, which git and DVC ignore and which takes the
 final name only when everything is in it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` if the block ends without an error."""
+    """Give a path to write to, which becomes `path` if the block ends without an error.
+
+    Parameters
+    ----------
+    path
+        The file to write or overwrite. Its folder is made if need be.
+
+    Yields
+    ------
+    partial
+        Where to write instead; the block must have made this file by its end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -30,7 +43,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which becomes `path` if the block ends without an error."""
+    """Give an empty folder to fill, which becomes `path` if the block ends without an error.
+
+    Parameters
+    ----------
+    path
+        The folder to write or replace.
+
+    Yields
+    ------
+    partial
+        The folder to fill instead.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -43,37 +67,77 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_json(path: Path, payload: dict[str, Any]) -> None:
-    """Write `payload` as indented JSON in its own key order.
+def write_json(path: Path, payload: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON: keys sorted at every level, two spaces, a newline at the end.
 
     Parameters
     ----------
     path
-        The file to write, whole or not at all.
+        The file to write, atomically.
     payload
-        Nested dicts and lists of plain Python values.
+        Strings, numbers, booleans, None, and lists and mappings of these.
 
     Raises
     ------
     ValueError
-        If a number is NaN or infinite: JSON has neither.
+        If a float is NaN or infinite, which JSON has no word for; the key is named.
+    TypeError
+        If a value is of a type JSON does not know.
     """
-    text = json.dumps(payload, indent=2, allow_nan=False) + "\n"
+    for key, value in _floats("", payload):
+        if not math.isfinite(value):
+            msg = f"{path}: Expected finite numbers. Received: {key}={value}"
+            raise ValueError(msg)
+    text = json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, frame: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write `frame` as CSV without its index, lines ending in a line feed everywhere.
+def write_csv(
+    path: Path, frame: pd.DataFrame, decimals: int | None = None, header: bool = True
+) -> None:
+    """Write a table as CSV without its index.
 
     Parameters
     ----------
     path
-        The file to write, whole or not at all.
+        The file to write, atomically.
     frame
-        The rows.
-    float_format
-        As pandas has it; None writes the shortest digits that give the same float back.
+        The table; rows and columns keep their order.
+    decimals
+        Digits after the point of every float; None writes as many as give the same float back.
+    header
+        Whether the first line names the columns.
+
+    Raises
+    ------
+    ValueError
+        If a float column holds NaN or infinity: a plot cannot draw it, and an empty cell would be
+        read back as something else. Column and row are named.
     """
+    floats = [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c])]
+    for column in floats:
+        wrong = np.flatnonzero(~np.isfinite(frame[column].to_numpy()))
+        if wrong.size:
+            row = int(wrong[0])
+            msg = (
+                f"{path}: Expected finite numbers in column '{column}'. "
+                f"Received: {frame[column].iloc[row]} in row {row} ({wrong.size} such rows)"
+            )
+            raise ValueError(msg)
+    float_format = None if decimals is None else f"%.{decimals}f"
     with atomic_file(path) as partial:
-        frame.to_csv(partial, index=False, float_format=float_format, lineterminator="\n")
+        frame.to_csv(
+            partial, index=False, header=header, float_format=float_format, lineterminator="\n"
+        )
+
+
+def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _floats(f"{key}.{name}" if key else str(name), item)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _floats(f"{key}[{index}]", item)

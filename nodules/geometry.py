@@ -83,7 +83,7 @@ class Geometry:
 
     @cached_property
     def _world_to_index_matrix(self) -> NDArray[np.float64]:
-        return np.linalg.inv(self._index_to_world_matrix)
+        return np.asarray(np.linalg.inv(self._index_to_world_matrix), dtype=np.float64)
 
     def index_from_world(self, world_xyz_mm: ArrayLike) -> NDArray[np.float64]:
         """Continuous voxel indices of world points.

@@ -29,5 +29,5 @@ def official_scans() -> pd.DataFrame:
 
 
 def subset_name(subset: int) -> str:
-    """Give the name of a subset's folder inside its archive, and of the archive without its ending."""
+    """Give the name of a subset's folder in its archive; the archive's name has .zip after it."""
     return f"subset{subset}"

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nodules.files import write_csv
+
 COORDINATES = ["coordX", "coordY", "coordZ"]
 
 
@@ -182,3 +184,17 @@ def refuse_unknown_scans(
             f"{table['seriesuid'].iloc[row]} ({int(is_unknown.sum())} such rows)"
         )
         raise ValueError(msg)
+
+
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write tables as LUNA16 has them.
+
+    Parameters
+    ----------
+    tables
+        File name, of `SCHEMAS`, to rows.
+    folder
+        Where to.
+    """
+    for name, schema in SCHEMAS.items():
+        write_csv(folder / name, tables[name][list(schema.columns)], header=schema.has_header)

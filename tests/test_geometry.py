@@ -19,7 +19,7 @@ DIRECTIONS = [
     for order in itertools.permutations(range(3))
     for signs in itertools.product((1.0, -1.0), repeat=3)
 ]
-finite_mm = st.floats(-1000, 1000)
+finite_mm = st.floats(-1000, 1000, allow_subnormal=False)
 geometries = st.builds(
     Geometry,
     size_xyz=st.tuples(*[st.integers(1, 600)] * 3),

@@ -1,0 +1,260 @@
+"""Scans and tables from a folder that the user has: LUNA16 whole or in part, or scans of one's own.
+
+The folder holds any of
+
+- ``subset{k}.zip``, as LUNA16 publishes them (anywhere below the folder);
+- ``.mhd`` headers with their ``.raw`` or ``.zraw`` beside them: in a folder named ``subset{k}``, or
+  anywhere if LUNA16 has the scan, which then goes to its official subset;
+
+and ``annotations.csv``, ``annotations_excluded.csv``, ``candidates_V2.csv`` and
+``seriesuids.csv``. ``patients.csv`` (seriesuid, patient) is needed for scans that are not LUNA16's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from nodules.files import atomic_file, write_json
+from nodules.luna16 import official_scans, subset_name
+from nodules.metaimage import parse_header
+from nodules.packing import Volume, write_archive
+from nodules.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
+from nodules.volume import check_payload, list_scans, to_hu
+
+_SUBSET = re.compile(r"subset([0-9])")
+
+
+@dataclass
+class Holdings:
+    """What a folder holds of each subset: one archive, or loose headers.
+
+    Parameters
+    ----------
+    archives
+        Subset to its zip.
+    loose
+        Subset to the ``.mhd`` files outside of archives, sorted.
+    """
+
+    archives: dict[int, Path] = field(default_factory=dict)
+    loose: dict[int, list[Path]] = field(default_factory=dict)
+
+    def seriesuids(self) -> pd.Series:
+        """List every scan's id; reads the archives' directories and headers."""
+        uids = [scan.seriesuid for path in self.archives.values() for scan in list_scans(path)]
+        uids += [path.stem for paths in self.loose.values() for path in paths]
+        return pd.Series(sorted(uids), dtype="str", name="seriesuid")
+
+
+def find_holdings(folder: Path) -> Holdings:
+    """Find the scans below a folder.
+
+    Parameters
+    ----------
+    folder
+        As the module says.
+
+    Returns
+    -------
+    holdings
+        Archives and loose scans by subset.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If a subset comes twice, or a loose scan's subset cannot be told.
+    """
+    if not folder.is_dir():
+        msg = f"data.directory: Expected a folder with scans and tables. Received: {folder}"
+        raise FileNotFoundError(msg)
+    holdings = Holdings()
+    for path in sorted(folder.rglob("subset[0-9].zip")):
+        subset = int(path.stem.removeprefix("subset"))
+        if subset in holdings.archives:
+            msg = f"Expected one {path.name} below {folder}. Received: {holdings.archives[subset]}"
+            msg = f"{msg} and {path}"
+            raise ValueError(msg)
+        holdings.archives[subset] = path
+    official = official_scans().set_index("seriesuid")["subset"]
+    for path in sorted(folder.rglob("*.mhd")):
+        subset = _subset_of(path, official)
+        if subset in holdings.archives:
+            msg = (
+                f"{path}: Expected scans of subset {subset} either loose or in an archive. "
+                f"Received: both, beside {holdings.archives[subset]}"
+            )
+            raise ValueError(msg)
+        holdings.loose.setdefault(subset, []).append(path)
+    return holdings
+
+
+def _subset_of(path: Path, official: pd.Series) -> int:
+    match = _SUBSET.fullmatch(path.parent.name)
+    if match:
+        return int(match[1])
+    if path.stem in official.index:
+        return int(official[path.stem])
+    msg = (
+        f"{path}: Expected a scan of LUNA16, or one in a folder named subset0 .. subset9. "
+        f"Received: neither"
+    )
+    raise ValueError(msg)
+
+
+def take_archive(folder: Path, subset: int, out: Path) -> None:
+    """Make ``subset{k}.zip`` of what the folder holds.
+
+    An archive is taken by hard link where the file system allows it, and copied where not; loose
+    scans are packed.
+
+    Parameters
+    ----------
+    folder
+        As the module says.
+    subset
+        Which one.
+    out
+        The archive to make, whole or not at all.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds nothing of that subset, or a header's voxels are missing.
+    ValueError
+        If an archive, a header or its voxels are malformed.
+    """
+    holdings = find_holdings(folder)
+    if subset in holdings.archives:
+        list_scans(holdings.archives[subset])
+        with atomic_file(out) as partial:
+            _link_or_copy(holdings.archives[subset], partial)
+    elif subset in holdings.loose:
+        write_archive(out, subset_name(subset), _read_loose(holdings.loose[subset], subset))
+    else:
+        held = sorted(holdings.archives.keys() | holdings.loose.keys())
+        msg = f"{folder}: Expected scans of subset {subset}. Received: subsets {held}"
+        raise FileNotFoundError(msg)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _read_loose(paths: list[Path], subset: int) -> Iterator[Volume]:
+    for path in tqdm(paths, f"packing subset {subset}", unit="scan", disable=None):
+        header = parse_header(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        source = path.with_name(header.data_file)
+        if not source.is_file():
+            msg = f"{path}: Expected its voxels in {source}. Received: no such file"
+            raise FileNotFoundError(msg)
+        data = source.read_bytes()
+        if header.is_compressed:
+            try:
+                data = zlib.decompress(data)
+            except zlib.error as error:
+                msg = f"{source}: Expected one whole zlib stream. Received: {error}"
+                raise ValueError(msg) from error
+        check_payload(len(data), header, str(source))
+        voxels = np.frombuffer(data, header.dtype).reshape(header.geometry.shape_zyx)
+        yield Volume(path.stem, header.geometry, to_hu(voxels, str(source)))
+
+
+def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Path) -> None:
+    """Check the folder's tables and write those of the scans that it holds.
+
+    Parameters
+    ----------
+    folder
+        As the module says.
+    absent_scans
+        What to do where a table names a scan that the folder does not hold: ``error``, or
+        ``report``: leave those rows out and count them in ``tables.json``.
+    out
+        The folder to write to: the tables of `nodules.tables.SCHEMAS`, and ``tables.json`` with
+        the rows kept and left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a table is missing.
+    ValueError
+        If a table is malformed, or names a scan that is unknown or (with ``error``) absent.
+    """
+    tables = {
+        name: read_table(folder / name)
+        for name in SCHEMAS
+        if name != "patients.csv" or (folder / name).exists()
+    }
+    listed = tables["seriesuids.csv"]["seriesuid"]
+    for name in ("annotations.csv", "annotations_excluded.csv", "candidates_V2.csv"):
+        refuse_unknown_scans(tables[name], folder / name, listed, "seriesuids.csv")
+    held = find_holdings(folder).seriesuids()
+    _refuse_repeated(held, folder)
+    refuse_unknown_scans(held.to_frame(), folder, listed, "seriesuids.csv")
+    tables["patients.csv"] = _patients(tables.get("patients.csv"), held, folder)
+    if absent_scans == "error":
+        _refuse_absent(tables, held, folder)
+    write_tables(
+        {name: table[table["seriesuid"].isin(held)] for name, table in tables.items()}, out
+    )
+    left_out = {name: table[~table["seriesuid"].isin(held)] for name, table in tables.items()}
+    rows = {
+        name: {
+            "kept": len(tables[name]) - len(left_out[name]),
+            "left_out": len(left_out[name]),
+            "absent_scans": int(left_out[name]["seriesuid"].nunique()),
+        }
+        for name in SCHEMAS
+    }
+    write_json(out / "tables.json", {"scans_held": len(held), "rows": rows})
+
+
+def _refuse_repeated(held: pd.Series, folder: Path) -> None:
+    if held.duplicated().any():
+        uid = held[held.duplicated()].iloc[0]
+        msg = f"{folder}: Expected each scan in one subset. Received: {uid} in two or more"
+        raise ValueError(msg)
+
+
+def _patients(own: pd.DataFrame | None, held: pd.Series, folder: Path) -> pd.DataFrame:
+    """Patients by scan: the folder's own word first, then LIDC-IDRI's."""
+    official = official_scans()[["seriesuid", "patient"]]
+    known = pd.concat([own, official]).drop_duplicates("seriesuid", keep="first")
+    patients = known[known["seriesuid"].isin(held)]
+    missing = held[~held.isin(patients["seriesuid"])]
+    if len(missing):
+        msg = (
+            f"{folder / 'patients.csv'}: Expected a row seriesuid,patient for every scan that is "
+            f"not LUNA16's. Received: none for {missing.iloc[0]} ({len(missing)} such scans)"
+        )
+        raise ValueError(msg)
+    return patients.sort_values("seriesuid", ignore_index=True)
+
+
+def _refuse_absent(tables: dict[str, pd.DataFrame], held: pd.Series, folder: Path) -> None:
+    for name, table in tables.items():
+        is_absent = ~table["seriesuid"].isin(held)
+        if is_absent.any():
+            uids = table.loc[is_absent, "seriesuid"]
+            msg = (
+                f"{folder / name}: Expected the scan of every row below {folder}. Received: no "
+                f"scan {uids.iloc[0]}, nor {uids.nunique() - 1} others ({len(uids)} rows). To "
+                "leave such rows out, set data.absent_scans: report"
+            )
+            raise FileNotFoundError(msg)
