@@ -1,0 +1,204 @@
+"""Patients to parts, and the audit that no patient, scan or nodule is in two of them.
+
+Scans of one patient look alike, and the same nodule shows in all of them: a model that trained on
+one has seen the other. So a patient is the smallest thing that is ever split.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PARTS = ("train", "validation", "test")
+
+
+class LeakError(ValueError):
+    """A patient, a scan or a nodule is in two parts."""
+
+
+def split_by_patient(scans: pd.DataFrame, shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Send patients to parts at random, so that the parts have like shares of the nodules.
+
+    Patients go, those with most nodules first and in random order among equals, each to the part
+    that is furthest below its share: of nodules for patients who have any, of patients for the
+    others.
+
+    Parameters
+    ----------
+    scans
+        One row a scan: ``patient`` and ``nodules``, how many it has.
+    shares
+        Share of each part, sum 1.
+    seed
+        Of the order among patients with equally many nodules.
+
+    Returns
+    -------
+    part_of
+        Patient to part.
+    """
+    nodules = scans.groupby("patient")["nodules"].sum().sort_index()
+    shuffled = nodules.sample(frac=1, random_state=np.random.default_rng(seed))
+    ordered = shuffled.sort_values(ascending=False, kind="stable")
+    part_of: dict[str, str] = {}
+    for group in (ordered[ordered > 0], ordered[ordered == 0]):
+        taken = dict.fromkeys(shares, 0)
+        for patient, count in group.items():
+            part = min(shares, key=lambda p: (taken[p] / shares[p], -shares[p]))
+            part_of[str(patient)] = part
+            taken[part] += max(int(count), 1)
+    return part_of
+
+
+def split_by_fold(
+    scans: pd.DataFrame, validation: int, test: int
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Send patients to parts by LUNA16's official folds: a fold is a subset.
+
+    The folds leak: LIDC-IDRI-0332 has scans in subsets 2 and 6. Such a patient goes, with all
+    scans, to the part of the lowest of the subsets.
+
+    Parameters
+    ----------
+    scans
+        One row a scan: ``seriesuid``, ``patient`` and ``subset``.
+    validation, test
+        The subsets to validate and to test on; all others train.
+
+    Returns
+    -------
+    part_of
+        Patient to part.
+    moved
+        The scans that are not in the part of their own subset: ``seriesuid``, ``patient``,
+        ``subset``, ``from`` and ``to``.
+
+    Raises
+    ------
+    ValueError
+        If there is no scan of a fold.
+    """
+    for key, fold in (("validation", validation), ("test", test)):
+        if not (scans["subset"] == fold).any():
+            held = sorted(scans["subset"].unique().tolist())
+            msg = f"split.folds.{key}: Expected one of the subsets {held}. Received: {fold}"
+            raise ValueError(msg)
+    part_by_subset = {validation: "validation", test: "test"}
+    home = scans.groupby("patient")["subset"].min().sort_index()
+    part_of = {str(p): part_by_subset.get(int(subset), "train") for p, subset in home.items()}
+    moved = [
+        {"seriesuid": uid, "patient": patient, "subset": int(subset), "from": own, "to": to}
+        for uid, patient, subset in scans[["seriesuid", "patient", "subset"]].itertuples(
+            index=False
+        )
+        if (own := part_by_subset.get(int(subset), "train")) != (to := part_of[patient])
+    ]
+    return part_of, moved
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Read the parts that the split stage decided on.
+
+    Parameters
+    ----------
+    path
+        ``split.json``: its ``patients`` maps each patient to a part.
+
+    Returns
+    -------
+    part_of
+        Patient to part.
+
+    Raises
+    ------
+    LeakError
+        If a patient is listed twice.
+    ValueError
+        If a part is none of `PARTS`.
+    """
+    text = path.read_text(encoding="utf-8")
+    part_of: dict[str, str] = json.loads(text, object_pairs_hook=_refuse_repeated)["patients"]
+    for patient, part in part_of.items():
+        if part not in PARTS:
+            msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"
+            raise ValueError(msg)
+    return part_of
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        msg = f"Expected each patient in one part. Received: {repeated} twice in the split"
+        raise LeakError(msg)
+    return tree
+
+
+def audit(patches: pd.DataFrame, parts: pd.Series) -> dict[str, dict[str, int]]:
+    """Check that nothing is in two parts and that every part can be used; count what each holds.
+
+    A nodule is told by where it is and how large, so that a scan that is there twice under two
+    ids is caught too.
+
+    Parameters
+    ----------
+    patches
+        Rows of the patches' index.
+    parts
+        The part of each row, of `PARTS`.
+
+    Returns
+    -------
+    counts
+        By part: ``patients``, ``scans``, ``nodules``, ``positives`` and ``negatives``.
+
+    Raises
+    ------
+    LeakError
+        Naming the first patient, scan or nodule in two parts, and how many there are.
+    ValueError
+        If a part has no positive or no negative.
+    """
+    positives = patches[patches["label"] == 1]
+    nodules = positives[["nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm"]]
+    nodule_keys = nodules.apply(tuple, axis=1) if len(nodules) else pd.Series(dtype=object)
+    _refuse_leak("patient", patches["patient"], parts)
+    _refuse_leak("scan", patches["seriesuid"], parts)
+    _refuse_leak("nodule", nodule_keys, parts[positives.index])
+    counts = {}
+    for part in PARTS:
+        own = patches[parts == part]
+        counts[part] = {
+            "patients": int(own["patient"].nunique()),
+            "scans": int(own["seriesuid"].nunique()),
+            "nodules": int(nodule_keys[parts[positives.index] == part].nunique()),
+            "positives": int((own["label"] == 1).sum()),
+            "negatives": int((own["label"] == 0).sum()),
+        }
+        for kind in ("positives", "negatives"):
+            if counts[part][kind] == 0:
+                msg = (
+                    f"split: Expected positives and negatives in every part. Received: no {kind} "
+                    f"in {part} ({counts[part]['patients']} patients); use more scans or subsets, "
+                    "or other shares"
+                )
+                raise ValueError(msg)
+    return counts
+
+
+def _refuse_leak(what: str, keys: pd.Series, parts: pd.Series) -> None:
+    n_parts = parts.groupby(keys).nunique()
+    leaked = n_parts[n_parts > 1]
+    if len(leaked):
+        where = sorted(parts[keys == leaked.index[0]].unique())
+        msg = (
+            f"split: Expected each {what} in one part. Received: {what} {leaked.index[0]} in "
+            f"{' and '.join(where)} ({len(leaked)} such)"
+        )
+        raise LeakError(msg)
