@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nodules.files import atomic_file, write_json
+from nodules.files import atomic_file
 from nodules.luna16 import official_scans, subset_name
 from nodules.metaimage import parse_header
 from nodules.packing import Volume, write_archive
@@ -210,19 +210,7 @@ def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Pat
     tables["patients.csv"] = _patients(tables.get("patients.csv"), held, folder)
     if absent_scans == "error":
         _refuse_absent(tables, held, folder)
-    write_tables(
-        {name: table[table["seriesuid"].isin(held)] for name, table in tables.items()}, out
-    )
-    left_out = {name: table[~table["seriesuid"].isin(held)] for name, table in tables.items()}
-    rows = {
-        name: {
-            "kept": len(tables[name]) - len(left_out[name]),
-            "left_out": len(left_out[name]),
-            "absent_scans": int(left_out[name]["seriesuid"].nunique()),
-        }
-        for name in SCHEMAS
-    }
-    write_json(out / "tables.json", {"scans_held": len(held), "rows": rows})
+    write_tables(tables, out, held)
 
 
 def _refuse_repeated(held: pd.Series, folder: Path) -> None:

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nodules.files import atomic_folder, write_csv, write_json
-from nodules.sampling import Sampling, ScanSample, locate_nodules, sample_scan
+from nodules.sampling import AIR_HU, Sampling, ScanSample, locate_nodules, sample_scan
 from nodules.volume import Scan, list_scans, read_slices
-
-AIR_HU = -1000
 
 
 def cut_patches(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nodules.files import write_csv
+from nodules.files import write_csv, write_json
 
 COORDINATES = ["coordX", "coordY", "coordZ"]
 
@@ -186,8 +186,10 @@ def refuse_unknown_scans(
         raise ValueError(msg)
 
 
-def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    """Write tables as LUNA16 has them.
+def write_tables(
+    tables: Mapping[str, pd.DataFrame], folder: Path, held: pd.Series | None = None
+) -> None:
+    """Write tables as LUNA16 has them, and ``tables.json`` with the rows kept and left out.
 
     Parameters
     ----------
@@ -195,6 +197,18 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
         File name, of `SCHEMAS`, to rows.
     folder
         Where to.
+    held
+        The series UIDs whose rows to keep; None keeps all.
     """
+    counts = {}
     for name, schema in SCHEMAS.items():
-        write_csv(folder / name, tables[name][list(schema.columns)], header=schema.has_header)
+        table = tables[name]
+        is_kept = np.full(len(table), True) if held is None else table["seriesuid"].isin(held)
+        counts[name] = {
+            "rows": int(is_kept.sum()),
+            "rows_left_out": int((~is_kept).sum()),
+            "scans_left_out": int(table.loc[~is_kept, "seriesuid"].nunique()),
+        }
+        kept = table.loc[is_kept, list(schema.columns)]
+        write_csv(folder / name, kept, header=schema.has_header)
+    write_json(folder / "tables.json", counts)

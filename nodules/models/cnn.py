@@ -1,0 +1,32 @@
+"""The plain CNN of the original work: three times convolve and pool, then one dense layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers
+
+
+def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
+    """Map pixels to 64 features.
+
+    Parameters
+    ----------
+    pixels
+        Float tensor of shape (batch, size, size, depth).
+    dropout
+        Share of the dense layer's inputs dropped in training.
+
+    Returns
+    -------
+    features
+        Float tensor of shape (batch, 64).
+    """
+    x = pixels
+    for block in (1, 2, 3):
+        x = layers.Conv2D(32, 3, activation="relu", name=f"conv{block}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(64, activation="relu", name="dense")(x)

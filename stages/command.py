@@ -1,0 +1,51 @@
+"""What every stage's command line has in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nodules.params import Params, load_params
+
+# TensorFlow greets with a dozen lines on its processor; it reads these when it is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def parser(stage: str) -> argparse.ArgumentParser:
+    """Make a stage's parser, with the argument that all have.
+
+    Parameters
+    ----------
+    stage
+        The stage's module docstring.
+
+    Returns
+    -------
+    parser
+        Takes ``--params``.
+    """
+    made = argparse.ArgumentParser(description=stage)
+    made.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
+    return made
+
+
+def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Params], None]) -> None:
+    """Run a stage; where its input is bad, end with one line that says why.
+
+    Parameters
+    ----------
+    arguments
+        Parsed.
+    main
+        The stage, given its arguments and the parameters.
+    """
+    try:
+        main(arguments, load_params(arguments.params))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

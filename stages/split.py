@@ -1,0 +1,44 @@
+"""Decide which patients train, validate and test, and check that nothing leaks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from nodules.dataset import read_index, read_scans
+from nodules.files import write_json
+from nodules.params import Params
+from nodules.splits import audit, split_by_fold, split_by_patient
+from stages.command import parser, run
+
+
+def main(arguments: argparse.Namespace, params: Params) -> None:
+    """Write the split and what its parts hold."""
+    scans = read_scans(arguments.patches, params.data.subsets)
+    index = read_index(arguments.patches, params.data.subsets)
+    moved: list[dict[str, Any]] = []
+    if params.split.method == "patient":
+        part_of = split_by_patient(scans, params.split.shares.model_dump(), params.split.seed)
+    else:
+        folds = params.split.folds
+        part_of, moved = split_by_fold(scans, folds.validation, folds.test)
+    counts = audit(index, index["patient"].map(part_of))
+    write_json(arguments.out, {"method": params.split.method, "moved": moved, "patients": part_of})
+    write_json(
+        arguments.metrics,
+        {
+            "data": params.data.source,
+            "method": params.split.method,
+            "moved_scans": len(moved),
+            "parts": counts,
+        },
+    )
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
+    options.add_argument("--out", type=Path, required=True, help="the split to write")
+    options.add_argument("--metrics", type=Path, required=True, help="what the parts hold")
+    run(options.parse_args(), main)

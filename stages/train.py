@@ -1,0 +1,68 @@
+"""Train the classifier or the localizer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nodules.augmentation import Augmentation
+from nodules.dataset import assign_parts, read_index, read_patches
+from nodules.files import write_csv
+from nodules.params import ClassifierParams, Params
+from nodules.splits import read_split
+from stages.command import parser, run
+
+
+def main(arguments: argparse.Namespace, params: Params) -> None:
+    """Train on the part ``train``, stop by the part ``validation``."""
+    # Imported late: with bad parameters, the error need not wait for TensorFlow.
+    from nodules.models import build_model
+    from nodules.training import Fit, fix_seeds, make_examples, save_model, train
+
+    own = params.classifier if arguments.task == "classifier" else params.localizer
+    index = read_index(arguments.patches, params.data.subsets)
+    index = assign_parts(index, read_split(arguments.split))
+    if arguments.task == "localizer":
+        index = index[index["label"] == 1]
+    is_balanced = isinstance(own, ClassifierParams) and own.class_weights == "balanced"
+    training, validation = (
+        make_examples(
+            read_patches(arguments.patches, rows := index[index["part"] == part]),
+            rows,
+            arguments.task,
+            balanced=is_balanced and part == "train",
+        )
+        for part in ("train", "validation")
+    )
+    changes = own.augmentation.model_dump(exclude={"enabled"})
+    fix_seeds(own.seed, own.deterministic)
+    _, depth, size_px, _ = training.images_hu.shape
+    model = build_model(
+        own.architecture, arguments.task, depth, size_px, own.window_hu, own.dropout
+    )
+    history = train(
+        model,
+        training,
+        validation,
+        arguments.task,
+        Fit(
+            learning_rate=own.learning_rate,
+            batch_size=own.batch_size,
+            epochs=own.epochs,
+            patience=own.patience,
+            augmentation=Augmentation(**changes) if own.augmentation.enabled else None,
+            seed=own.seed,
+        ),
+    )
+    save_model(model, arguments.model)
+    write_csv(arguments.history, history, decimals=6)
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--task", choices=["classifier", "localizer"], required=True)
+    options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
+    options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--model", type=Path, required=True, help="the .keras to write")
+    options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
+    run(options.parse_args(), main)
