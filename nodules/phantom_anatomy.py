@@ -1,0 +1,284 @@
+"""A chest made from nothing: smooth solids for the large organs, trees of tubes for the vessels.
+
+Everything is in the scan's local frame: mm, x to the patient's left, y to the back, z to the head
+(LPS), zero at the middle of the imaged volume. Depths are signed distances to a surface, positive
+inside: exact in sign and good to some ten per cent in size, which only touches how soft an edge is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+_WOBBLE_AMPLITUDES = (0.015, 0.03, 0.015, 0.012, 0.008)
+_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Tubes:
+    """Straight round tubes whose radius changes evenly from start to end.
+
+    Parameters
+    ----------
+    start_xyz_mm, end_xyz_mm
+        Ends of the axes, shape (N, 3).
+    start_radius_mm, end_radius_mm
+        Radii, shape (N,).
+    """
+
+    start_xyz_mm: NDArray[np.float64]
+    end_xyz_mm: NDArray[np.float64]
+    start_radius_mm: NDArray[np.float64]
+    end_radius_mm: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.start_xyz_mm)
+
+    def where(self, keep: NDArray[np.bool_]) -> Tubes:
+        """Those tubes for which `keep`, shape (N,), is true."""
+        return Tubes(
+            self.start_xyz_mm[keep],
+            self.end_xyz_mm[keep],
+            self.start_radius_mm[keep],
+            self.end_radius_mm[keep],
+        )
+
+    def join(self, other: Tubes) -> Tubes:
+        """Append other tubes to these."""
+        return Tubes(
+            np.concatenate([self.start_xyz_mm, other.start_xyz_mm]),
+            np.concatenate([self.end_xyz_mm, other.end_xyz_mm]),
+            np.concatenate([self.start_radius_mm, other.start_radius_mm]),
+            np.concatenate([self.end_radius_mm, other.end_radius_mm]),
+        )
+
+
+@dataclass(frozen=True)
+class Torso:
+    """The large organs of one patient.
+
+    Parameters
+    ----------
+    half_width_mm, half_depth_mm
+        Half axes of the body, left to right and front to back.
+    level_mm
+        Height of the volume's middle above the hila.
+    wobble_phases
+        Phases of the harmonics that make the outlines irregular.
+    heart_scale
+        Size of the heart against the usual.
+    """
+
+    half_width_mm: float
+    half_depth_mm: float
+    level_mm: float
+    wobble_phases: tuple[float, ...]
+    heart_scale: float
+
+    def _wobble(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        angle = np.arctan2(y, x)
+        twist = z / (1.5 * self.half_width_mm)
+        wobble = np.ones_like(angle + twist)
+        harmonics = zip(_WOBBLE_AMPLITUDES, self.wobble_phases, strict=True)
+        for order, (amplitude, phase) in enumerate(harmonics, start=1):
+            wobble += amplitude * np.cos(order * angle + phase + twist)
+        return wobble
+
+    def body_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Depth below the skin at broadcastable local coordinates, mm."""
+        width, depth = self.half_width_mm, self.half_depth_mm
+        radius = (np.abs(x / width) ** 2.4 + np.abs(y / depth) ** 2.4) ** (1 / 2.4)
+        return (1 - radius + 0 * z) * depth
+
+    def cavity_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Depth inside the rib cage at broadcastable local coordinates, mm."""
+        above_hila = z + self.level_mm
+        apex = 0.95 * self.half_width_mm
+        taper = np.sqrt(np.clip(1 - (np.maximum(above_hila, 0) / apex) ** 2, 0.02, None))
+        width = 0.83 * self.half_width_mm * taper
+        depth = 0.80 * self.half_depth_mm * np.sqrt(taper)
+        radius = np.hypot(x / width, (y + 0.02 * self.half_depth_mm) / depth)
+        return (self._wobble(x, y, z) - radius) * np.sqrt(width * depth)
+
+    def lung_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Depth inside the lungs at broadcastable local coordinates, mm."""
+        width, depth = self.half_width_mm, self.half_depth_mm
+        above_hila = z + self.level_mm
+        outside = [
+            np.hypot(x / (0.22 * width), (y - 0.05 * depth) / (0.55 * depth)) - 1,  # mediastinum
+            np.hypot(x / (0.16 * width), (y - 0.60 * depth) / (0.36 * depth)) - 1,  # spine
+            np.sqrt(  # heart
+                ((x - 0.14 * width) / (0.42 * width)) ** 2
+                + ((y + 0.30 * depth) / (0.48 * depth)) ** 2
+                + ((above_hila + 0.42 * width) / (0.48 * width)) ** 2
+            )
+            / self.heart_scale
+            - 1,
+        ]
+        scales = (0.30 * width, 0.22 * width, 0.44 * width)
+        lung = self.cavity_depth_mm(x, y, z)
+        for ratio, scale in zip(outside, scales, strict=True):
+            lung = np.minimum(lung, ratio * scale)
+        lung = np.minimum(lung, np.abs(x - 0.02 * width) - 0.012 * width)  # anterior junction line
+        dome = 1 - ((np.abs(x) - 0.42 * width) / (0.6 * width)) ** 2 - (y / (1.2 * depth)) ** 2
+        diaphragm = above_hila - width * (-0.95 + 0.42 * dome + 0.05 * (x < 0))
+        return np.minimum(lung, diaphragm)
+
+    def lung_depth_at_mm(self, points_xyz_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Depth inside the lungs at local points of shape (N, 3), mm, shape (N,)."""
+        x, y, z = points_xyz_mm.T
+        return np.asarray(self.lung_depth_mm(x, y, z), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Chest:
+    """A torso with its trees.
+
+    Parameters
+    ----------
+    torso
+        The large organs.
+    vessels, airways
+        Tubes; an airway's radius is that of its lumen.
+    branch_points_xyz_mm
+        Where vessels fork, local mm, shape (M, 3).
+    """
+
+    torso: Torso
+    vessels: Tubes
+    airways: Tubes
+    branch_points_xyz_mm: NDArray[np.float64]
+
+
+def make_chest(rng: np.random.Generator, field_of_view_mm: float, slab_mm: float) -> Chest:
+    """Draw a chest that fits a field of view.
+
+    Parameters
+    ----------
+    rng
+        Source of all randomness.
+    field_of_view_mm
+        Width of the images; the body fills most of it, so a small field holds a small chest.
+    slab_mm
+        Height of the volume; tubes wholly outside it are left out.
+
+    Returns
+    -------
+    chest
+        The chest, in the local frame.
+    """
+    half_width_mm = field_of_view_mm * rng.uniform(0.44, 0.49)
+    torso = Torso(
+        half_width_mm=half_width_mm,
+        half_depth_mm=half_width_mm * rng.uniform(0.68, 0.78),
+        level_mm=half_width_mm * rng.uniform(-0.25, 0.3),
+        wobble_phases=tuple(rng.uniform(0, 2 * np.pi, len(_WOBBLE_AMPLITUDES)).tolist()),
+        heart_scale=rng.uniform(0.85, 1.05),
+    )
+    arteries, artery_forks = _grow_trees(rng, torso, height=0.04)
+    veins, vein_forks = _grow_trees(rng, torso, height=-0.12)
+    forks = np.concatenate([artery_forks, vein_forks])
+    half_slab_mm = slab_mm / 2
+    return Chest(
+        torso=torso,
+        vessels=_within_slab(arteries.join(veins), half_slab_mm),
+        airways=_within_slab(_airways(torso, arteries), half_slab_mm),
+        branch_points_xyz_mm=forks[np.abs(forks[:, 2]) < half_slab_mm],
+    )
+
+
+def _within_slab(tubes: Tubes, half_slab_mm: float) -> Tubes:
+    low = np.minimum(tubes.start_xyz_mm[:, 2], tubes.end_xyz_mm[:, 2]) - tubes.start_radius_mm
+    high = np.maximum(tubes.start_xyz_mm[:, 2], tubes.end_xyz_mm[:, 2]) + tubes.start_radius_mm
+    return tubes.where((low < half_slab_mm) & (high > -half_slab_mm))
+
+
+def _grow_trees(
+    rng: np.random.Generator, torso: Torso, height: float
+) -> tuple[Tubes, NDArray[np.float64]]:
+    """Grow a tree of vessels from either hilum, all tips a step at a time.
+
+    A fork shares the parent's radius by Murray's law (cubes of the children's radii sum to the
+    parent's cube). Tips end where they become hair-thin or reach the pleura.
+    """
+    width, depth = torso.half_width_mm, torso.half_depth_mm
+    per_lung = 9
+    side = np.repeat([-1.0, 1.0], per_lung)
+    hilum = np.stack(
+        [
+            0.2 * width * side,
+            np.full_like(side, 0.06 * depth),
+            np.full_like(side, height * width - torso.level_mm),
+        ],
+        axis=1,
+    )
+    tips = hilum + rng.normal(0, 0.02 * width, hilum.shape)
+    spread = np.linspace(-1, 1, per_lung)
+    direction = np.stack(
+        [
+            side * rng.uniform(0.3, 1.0, len(side)),
+            np.concatenate([rng.permutation(spread) for _ in range(2)]),
+            np.tile(spread, 2) + rng.normal(0, 0.15, len(side)),
+        ],
+        axis=1,
+    )
+    radius = width * rng.uniform(0.018, 0.034, len(side))
+    parts: list[Tubes] = []
+    forks: list[NDArray[np.float64]] = [np.empty((0, 3))]
+    for step in range(_STEPS):
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        length = width * rng.uniform(0.05, 0.11, len(tips))
+        ends = tips + direction * length[:, None]
+        end_radius = radius * 0.97
+        parts.append(Tubes(tips, ends, radius, end_radius))
+
+        # Near the hilum a vessel may still run within the mediastinum.
+        least_depth_mm = 1.0 if step > 1 else -0.1 * width
+        alive = (end_radius > 0.42) & (torso.lung_depth_at_mm(ends) > least_depth_mm)
+        tips, direction, radius = ends[alive], direction[alive], end_radius[alive]
+        if not len(tips):
+            break
+        does_fork = rng.random(len(tips)) < 0.42
+        forks.append(tips[does_fork])
+        share = np.where(does_fork, rng.uniform(0.15, 0.5, len(tips)), 0.0)
+        bend = rng.normal(0, 1, direction.shape)
+        bend -= (bend * direction).sum(axis=1, keepdims=True) * direction
+        bend /= np.linalg.norm(bend, axis=1, keepdims=True) + 1e-9
+        main = direction + bend * np.where(does_fork, 0.35, rng.uniform(0, 0.3, len(tips)))[:, None]
+        minor = (direction - bend * rng.uniform(0.6, 1.1, len(tips))[:, None])[does_fork]
+        tips = np.concatenate([tips, tips[does_fork]])
+        direction = np.concatenate([main, minor])
+        minor_radius = (radius * np.cbrt(share))[does_fork]
+        radius = np.concatenate([radius * np.cbrt(1 - share), minor_radius])
+    tubes = parts[0]
+    for part in parts[1:]:
+        tubes = tubes.join(part)
+    return tubes, np.concatenate(forks)
+
+
+def _airways(torso: Torso, arteries: Tubes) -> Tubes:
+    """Windpipe, main bronchi, and a bronchus beside each of the wider arteries."""
+    width, depth, level = torso.half_width_mm, torso.half_depth_mm, torso.level_mm
+    carina = np.array([0.0, 0.1 * depth, 0.2 * width - level])
+    top = np.array([0.0, -0.05 * depth, 1.2 * width - level])
+    hila = np.array([[s * 0.22 * width, 0.08 * depth, 0.02 * width - level] for s in (-1, 1)])
+    central = Tubes(
+        np.stack([top, carina, carina]),
+        np.stack([carina, hila[0], hila[1]]),
+        np.array([0.075, 0.055, 0.055]) * width,
+        np.array([0.075, 0.045, 0.045]) * width,
+    )
+    depth_mm = torso.lung_depth_at_mm(arteries.end_xyz_mm)
+    beside = arteries.where((arteries.start_radius_mm > 0.013 * width) & (depth_mm > 0.07 * width))
+    aside = np.array([0.3, 0.6, 0.74])
+    bronchi = Tubes(
+        beside.start_xyz_mm + 2.0 * beside.start_radius_mm[:, None] * aside,
+        beside.end_xyz_mm + 2.0 * beside.end_radius_mm[:, None] * aside,
+        0.85 * beside.start_radius_mm,
+        0.85 * beside.end_radius_mm,
+    )
+    return central.join(bronchi)
