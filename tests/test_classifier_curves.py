@@ -136,3 +136,12 @@ def test_a_part_without_a_curve_is_named(table: object) -> None:
         table(frame)  # type: ignore[operator]
     with pytest.raises(ValueError, match=r"at least one patch in part 'validation'"):
         table(frame, part="validation")  # type: ignore[operator]
+
+
+def test_confusion_of_float32_scores_is_that_of_their_exact_values() -> None:
+    score = np.float32(0.1)
+    # As float32 this threshold would round to the score.
+    threshold = float(np.nextafter(np.float64(score), 1))
+    frame = _predictions([0, 1], [0.1, 0.1]).astype({"score": np.float32})
+    assert set(confusion_table(frame, threshold)["predicted"]) == {"other"}
+    assert set(confusion_table(frame, float(score))["predicted"]) == {"nodule"}
