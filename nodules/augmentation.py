@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nodules.sampling import AIR_HU
+from nodules.geometry import AIR_HU
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16 import subset_name
 from nodules.splits import audit
 
 
@@ -36,7 +35,7 @@ def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     """
     frames = []
     for subset in subsets:
-        path = patches / subset_name(subset) / "index.parquet"
+        path = patches / f"subset{subset}" / "index.parquet"
         if not path.is_file():
             msg = f"{path}: Expected the patches of subset {subset}. Received: no file"
             raise FileNotFoundError(msg)
@@ -62,7 +61,7 @@ def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     """
     ids = {"seriesuid": str, "patient": str}
     frames = [
-        pd.read_csv(patches / subset_name(subset) / "scans.csv", dtype=ids) for subset in subsets
+        pd.read_csv(patches / f"subset{subset}" / "scans.csv", dtype=ids) for subset in subsets
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -112,7 +111,7 @@ def read_patches(patches: Path, index: pd.DataFrame) -> NDArray[np.int16]:
         int16 of shape (len(index), depth, size, size), in the rows' order.
     """
     stores = {
-        subset: np.load(patches / subset_name(subset) / "patches.npy", mmap_mode="r")
+        subset: np.load(patches / f"subset{subset}" / "patches.npy", mmap_mode="r")
         for subset in index["subset"].unique()
     }
     shape = next(iter(stores.values())).shape[1:]

@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from nodules.files import atomic_file
-from nodules.luna16 import official_scans, subset_name
+from nodules.luna16 import official_scans
 from nodules.metaimage import parse_header
 from nodules.packing import Volume, write_archive
 from nodules.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
@@ -142,7 +142,7 @@ def take_archive(folder: Path, subset: int, out: Path) -> None:
         with atomic_file(out) as partial:
             _link_or_copy(holdings.archives[subset], partial)
     elif subset in holdings.loose:
-        write_archive(out, subset_name(subset), _read_loose(holdings.loose[subset], subset))
+        write_archive(out, f"subset{subset}", _read_loose(holdings.loose[subset], subset))
     else:
         held = sorted(holdings.archives.keys() | holdings.loose.keys())
         msg = f"{folder}: Expected scans of subset {subset}. Received: subsets {held}"

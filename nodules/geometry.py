@@ -12,6 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# What a patch shows beyond the volume.
+AIR_HU = -1000
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _AXIS_TOLERANCE = 1e-4
 

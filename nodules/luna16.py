@@ -26,8 +26,3 @@ def official_scans() -> pd.DataFrame:
     """
     with files("nodules").joinpath("luna16_scans.csv").open(encoding="utf-8") as table:
         return pd.read_csv(table, dtype={"seriesuid": str, "subset": "int64", "patient": str})
-
-
-def subset_name(subset: int) -> str:
-    """Give the name of a subset's folder in its archive; the archive's name has .zip after it."""
-    return f"subset{subset}"

@@ -65,5 +65,6 @@ def write_archive(path: Path, folder: str, volumes: Iterable[Volume]) -> None:
 
 def _write_member(archive: zipfile.ZipFile, name: str, data: bytes | memoryview) -> None:
     info = zipfile.ZipInfo(name, _DATE)
+    info.create_system = 3
     info.external_attr = 0o644 << 16
     archive.writestr(info, data, zipfile.ZIP_DEFLATED, _COMPRESS_LEVEL)

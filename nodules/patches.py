@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nodules.files import atomic_folder, write_csv, write_json
-from nodules.sampling import AIR_HU, Sampling, ScanSample, locate_nodules, sample_scan
+from nodules.geometry import AIR_HU
+from nodules.sampling import Sampling, ScanSample, locate_nodules, sample_scan
 from nodules.volume import Scan, list_scans, read_slices
 
 

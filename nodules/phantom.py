@@ -6,25 +6,19 @@ quality. `nodules.phantom_plan` says what each scan contains, `nodules.phantom_r
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from nodules.geometry import Geometry
+from nodules.packing import Volume, write_archive
 from nodules.phantom_lesions import Lesion
 from nodules.phantom_plan import ScanPlan
 from nodules.phantom_render import render
 
 _POSITION_COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ"]
-# Fixed, so that equal scans make equal archives: the earliest date a zip can hold.
-_MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
-_COMPRESS_LEVEL = 1
 
 
 def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
@@ -38,14 +32,14 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
     Returns
     -------
     tables
-        ``annotations`` and ``annotations_excluded`` (seriesuid, coordX, coordY, coordZ,
-        diameter_mm; of an excluded finding that is no nodule, -1), ``candidates_V2`` (seriesuid,
-        coordX, coordY, coordZ, class), ``seriesuids`` (seriesuid; LUNA16's file has no header row)
-        and, which LUNA16 lacks, ``patients`` (seriesuid, patient).
+        By file name: ``annotations.csv`` and ``annotations_excluded.csv`` (seriesuid, coordX, coordY, coordZ,
+        diameter_mm; of an excluded finding that is no nodule, -1), ``candidates_V2.csv`` (seriesuid,
+        coordX, coordY, coordZ, class), ``seriesuids.csv`` (seriesuid; LUNA16's file has no header row)
+        and, which LUNA16 lacks, ``patients.csv`` (seriesuid, patient).
     """
     uids = [plan.seriesuid for plan in plans]
     return {
-        "annotations": pd.DataFrame(
+        "annotations.csv": pd.DataFrame(
             [
                 (plan.seriesuid, *lesion.center_xyz_mm, lesion.diameter_mm)
                 for plan in plans
@@ -53,7 +47,7 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
             ],
             columns=[*_POSITION_COLUMNS, "diameter_mm"],
         ),
-        "annotations_excluded": pd.DataFrame(
+        "annotations_excluded.csv": pd.DataFrame(
             [
                 (plan.seriesuid, *lesion.center_xyz_mm, _excluded_diameter_mm(lesion))
                 for plan in plans
@@ -61,7 +55,7 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
             ],
             columns=[*_POSITION_COLUMNS, "diameter_mm"],
         ),
-        "candidates_V2": pd.DataFrame(
+        "candidates_V2.csv": pd.DataFrame(
             [
                 (plan.seriesuid, *point, label)
                 for plan in plans
@@ -69,50 +63,11 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
             ],
             columns=[*_POSITION_COLUMNS, "class"],
         ),
-        "seriesuids": pd.DataFrame({"seriesuid": uids}),
-        "patients": pd.DataFrame({"seriesuid": uids, "patient": [plan.patient for plan in plans]}),
+        "seriesuids.csv": pd.DataFrame({"seriesuid": uids}),
+        "patients.csv": pd.DataFrame(
+            {"seriesuid": uids, "patient": [plan.patient for plan in plans]}
+        ),
     }
-
-
-def mhd_header(geometry: Geometry, data_file: str) -> str:
-    """Header of an uncompressed int16 MetaImage, line for line as LUNA16's.
-
-    Parameters
-    ----------
-    geometry
-        Of the volume.
-    data_file
-        Name of the file of voxels beside it.
-
-    Returns
-    -------
-    text
-        The header. Numbers have 17 significant digits: they read back bit for bit.
-    """
-
-    def numbers(values: Iterable[float]) -> str:
-        return " ".join(f"{value:.17g}" for value in values)
-
-    # MetaIO names the side each axis comes from: R to L, A to P, I to S for the identity.
-    letters = ["RL", "AP", "IS"]
-    orientation = "".join(
-        pair[geometry.direction[4 * axis] < 0] for axis, pair in enumerate(letters)
-    )
-    return (
-        "ObjectType = Image\n"
-        "NDims = 3\n"
-        "BinaryData = True\n"
-        "BinaryDataByteOrderMSB = False\n"
-        "CompressedData = False\n"
-        f"TransformMatrix = {numbers(geometry.direction)}\n"
-        f"Offset = {numbers(geometry.origin_xyz_mm)}\n"
-        "CenterOfRotation = 0 0 0\n"
-        f"AnatomicalOrientation = {orientation}\n"
-        f"ElementSpacing = {numbers(geometry.spacing_xyz_mm)}\n"
-        f"DimSize = {numbers(geometry.size_xyz)}\n"
-        "ElementType = MET_SHORT\n"
-        f"ElementDataFile = {data_file}\n"
-    )
 
 
 def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int = 1) -> None:
@@ -143,33 +98,15 @@ def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int
         msg = f"Expected plans of subset {subset}. Received: plans of subsets {found}"
         raise ValueError(msg)
     rendered = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_raw_voxels)(plan) for plan in chosen
+        delayed(render)(plan) for plan in chosen
     )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            progress = tqdm(rendered, f"phantom subset {subset}", len(chosen), disable=None)
-            for plan, voxels in zip(chosen, progress, strict=True):
-                header = mhd_header(plan.geometry, f"{plan.seriesuid}.raw")
-                _add_member(archive, f"subset{subset}/{plan.seriesuid}.mhd", header.encode())
-                _add_member(archive, f"subset{subset}/{plan.seriesuid}.raw", voxels)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    progress = tqdm(rendered, f"phantom subset {subset}", len(chosen), disable=None)
+    volumes = (
+        Volume(plan.seriesuid, plan.geometry, voxels_hu)
+        for plan, voxels_hu in zip(chosen, progress, strict=True)
+    )
+    write_archive(path, f"subset{subset}", volumes)
 
 
 def _excluded_diameter_mm(lesion: Lesion) -> float:
     return lesion.diameter_mm if lesion.is_nodular else -1.0
-
-
-def _raw_voxels(plan: ScanPlan) -> bytes:
-    return render(plan).astype("<i2", copy=False).tobytes()
-
-
-def _add_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name, _MEMBER_DATE)
-    info.create_system = 3
-    info.external_attr = 0o644 << 16
-    archive.writestr(info, content, zipfile.ZIP_DEFLATED, _COMPRESS_LEVEL)

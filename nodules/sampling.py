@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from nodules.geometry import Geometry
 from nodules.tables import COORDINATES
 
-# What lies outside a volume.
-AIR_HU = -1000
-
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 

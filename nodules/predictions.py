@@ -1,0 +1,123 @@
+"""Tables of predictions, one row a patch, and what must hold of them before they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+# How messages name a row.
+_IDENTITY = ("seriesuid", "patient")
+
+
+def select_part(predictions: pd.DataFrame, part: str, numbers: Sequence[str]) -> pd.DataFrame:
+    """Take one part's rows, checked.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns ``seriesuid``, ``patient``, ``part`` and those of ``numbers``.
+    part : str
+        ``train``, ``validation`` or ``test``.
+    numbers : sequence of str
+        Columns that must hold finite numbers in this part; they come back as float64.
+
+    Returns
+    -------
+    DataFrame
+        The part's rows in the table's order, numbered anew; at least one.
+
+    Raises
+    ------
+    ValueError
+        If a column is absent, the part is empty, a number is not finite or a patient is missing.
+    """
+    absent = [c for c in (*_IDENTITY, "part", *numbers) if c not in predictions.columns]
+    if absent:
+        msg = f"Expected columns {absent} in the predictions. Received: {list(predictions.columns)}"
+        raise ValueError(msg)
+    rows = predictions[predictions["part"] == part].reset_index(drop=True)
+    if rows.empty:
+        sizes = {str(name): int(n) for name, n in predictions["part"].value_counts().items()}
+        msg = f"Expected at least one patch in part '{part}'. Received: patches by part={sizes}"
+        raise ValueError(msg)
+    no_patient = rows["patient"].isna().to_numpy()
+    if no_patient.any():
+        msg = f"Expected a patient for every patch of part '{part}'. Received: "
+        raise ValueError(msg + _first(rows, no_patient))
+    for column in numbers:
+        # Not float32: comparing it with a Python float would round the float, not widen the column.
+        values = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
+        wrong = ~np.isfinite(values.to_numpy())
+        if wrong.any():
+            msg = f"Expected finite {column} in part '{part}'. Received: "
+            raise ValueError(msg + _first(rows, wrong, column))
+        rows[column] = values
+    return rows
+
+
+def check_labels_and_scores(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, part: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Check a classifier's labels and scores.
+
+    Parameters
+    ----------
+    labels : (N,) array
+        1 for a nodule, 0 for none.
+    scores : (N,) array
+        The predicted probability of a nodule, 0 to 1.
+    part : str
+        What messages call them.
+
+    Returns
+    -------
+    positive : (N,) bool array
+    scores : (N,) float64 array
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a label is neither 0 nor 1, a score is NaN or outside 0..1, or one of
+        the two classes is absent: then neither a threshold nor an AUC exists.
+    """
+    label, score = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if label.ndim != 1 or label.shape != score.shape:
+        msg = (
+            f"Expected one label and one score a patch in part '{part}'. "
+            f"Received: shapes {label.shape} and {score.shape}"
+        )
+        raise ValueError(msg)
+    other = ~np.isin(label, (0, 1))
+    if other.any():
+        row = int(np.flatnonzero(other)[0])
+        msg = (
+            f"Expected labels 0 or 1 in part '{part}'. Received: label={label[row]} at patch {row}"
+        )
+        raise ValueError(msg)
+    outside = ~((score >= 0) & (score <= 1))
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        msg = (
+            f"Expected scores from 0 to 1 in part '{part}'. Received: score={score[row]} "
+            f"at patch {row} ({int(outside.sum())} such patches)"
+        )
+        raise ValueError(msg)
+    positive = label == 1
+    if positive.all() or not positive.any():
+        msg = (
+            f"Expected patches with and without a nodule in part '{part}'. "
+            f"Received: {int(positive.sum())} with label 1 of {positive.size}"
+        )
+        raise ValueError(msg)
+    return positive, score
+
+
+def _first(rows: pd.DataFrame, wrong: npt.NDArray[np.bool_], column: str | None = None) -> str:
+    row = rows[wrong].iloc[0]
+    names = (*_IDENTITY, *([column] if column else []))
+    return (
+        ", ".join(f"{name}={row[name]}" for name in names) + f" ({int(wrong.sum())} such patches)"
+    )

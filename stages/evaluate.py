@@ -1,0 +1,79 @@
+"""Measure the classifier or the localizer on the patients that trained neither."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nodules.classifier_curves import calibration_table, confusion_table, pr_table, roc_table
+from nodules.classifier_metrics import choose_threshold, classifier_metrics
+from nodules.dataset import assign_parts, read_index, read_patches
+from nodules.files import atomic_file, atomic_folder, write_csv, write_json
+from nodules.localizer_metrics import constant_guess, error_table, localizer_metrics
+from nodules.params import EvaluateParams, Params
+from nodules.splits import read_split
+from stages.command import parser, run
+
+PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on validation"
+
+
+def main(arguments: argparse.Namespace, params: Params) -> None:
+    """Write predictions, metrics and the tables behind the plots."""
+    # Imported late: with bad parameters, the error need not wait for TensorFlow.
+    from nodules.inference import load_model, predict
+
+    index = read_index(arguments.patches, params.data.subsets)
+    index = assign_parts(index, read_split(arguments.split))
+    if arguments.task == "localizer":
+        index = index[index["label"] == 1].reset_index(drop=True)
+    outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
+    if arguments.task == "classifier":
+        predictions = index.assign(score=outputs[:, 0])
+        metrics, plots = _classifier(predictions, params.evaluate)
+    else:
+        names = ["predicted_x_px", "predicted_y_px", "predicted_diameter_px"]
+        predictions = index.assign(**dict(zip(names, outputs.T, strict=True)))
+        metrics, plots = _localizer(predictions, params.evaluate)
+    with atomic_file(arguments.predictions) as partial:
+        predictions.to_parquet(partial, index=False)
+    with atomic_folder(arguments.plots) as folder:
+        for name, table in plots.items():
+            write_csv(folder / f"{name}.csv", table, decimals=6)
+    write_json(arguments.metrics, {"data": params.data.source, "protocol": PROTOCOL, **metrics})
+
+
+def _classifier(
+    predictions: pd.DataFrame, own: EvaluateParams
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    validation = predictions[predictions["part"] == "validation"]
+    threshold = choose_threshold(validation["label"], validation["score"])
+    plots = {
+        "roc": roc_table(predictions),
+        "pr": pr_table(predictions),
+        "calibration": calibration_table(predictions),
+        "confusion": confusion_table(predictions, threshold),
+    }
+    return classifier_metrics(predictions, threshold, own.bootstraps, own.seed), plots
+
+
+def _localizer(
+    predictions: pd.DataFrame, own: EvaluateParams
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    constant = constant_guess(predictions)
+    metrics = localizer_metrics(predictions, constant, own.bootstraps, own.seed)
+    return metrics, {"error": error_table(predictions)}
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--task", choices=["classifier", "localizer"], required=True)
+    options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
+    options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--model", type=Path, required=True, help="the trained .keras")
+    options.add_argument("--predictions", type=Path, required=True, help="the table to write")
+    options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
+    options.add_argument("--plots", type=Path, required=True, help="folder for the plots' tables")
+    run(options.parse_args(), main)
