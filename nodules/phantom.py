@@ -32,10 +32,8 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
     Returns
     -------
     tables
-        By file name: ``annotations.csv`` and ``annotations_excluded.csv`` (seriesuid, coordX, coordY, coordZ,
-        diameter_mm; of an excluded finding that is no nodule, -1), ``candidates_V2.csv`` (seriesuid,
-        coordX, coordY, coordZ, class), ``seriesuids.csv`` (seriesuid; LUNA16's file has no header row)
-        and, which LUNA16 lacks, ``patients.csv`` (seriesuid, patient).
+        By file name, as `nodules.tables.SCHEMAS` has them. An excluded finding that is no nodule
+        has the diameter -1.
     """
     uids = [plan.seriesuid for plan in plans]
     return {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nodules.directory import take_archive
 from nodules.params import Params
-from nodules.phantom import plan_scans, write_subset
+from nodules.phantom import write_subset
+from nodules.phantom_plan import plan_scans
 from stages.command import parser, run
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nodules.directory import take_tables
 from nodules.params import Params
-from nodules.phantom import phantom_tables, plan_scans
+from nodules.phantom import phantom_tables
+from nodules.phantom_plan import plan_scans
 from nodules.tables import write_tables
 from stages.command import parser, run
 
