@@ -1,0 +1,153 @@
+"""Which marks of a submission hit which findings, by the rules of LUNA16.
+
+- A scan with more than 100 marks keeps those that score above its 101st; ties with it fall too.
+- A mark hits a finding if its squared distance is below the squared radius, strictly. Diameters
+  below 0 mean 10 mm.
+- A nodule scores as its best mark; its further marks are double detections. A mark inside two
+  nodules hits both.
+- A mark that hits an excluded finding and no nodule is ignored; one that hits nothing is a false
+  positive.
+
+Coordinates are world millimetres, x, y, z.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MAX_MARKS_PER_SCAN = 100
+UNMEASURED_DIAMETER_MM = 10.0
+
+_log = logging.getLogger(__name__)
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The events of an FROC analysis: nodules found, and false positives.
+
+    Parameters
+    ----------
+    scan
+        Position of each event's scan in ``seriesuids``, shape (E,).
+    probability
+        Each event's score, shape (E,): a nodule's best mark, or the false positive itself.
+    is_nodule
+        Whether the event is a nodule found, shape (E,).
+    nodules_per_scan
+        Annotated nodules, found or missed, shape (S,).
+    candidates
+        Marks in the scans, after the limit of 100 a scan.
+    ignored_on_excluded_findings
+        Marks on excluded findings and on no nodule.
+    double_detections
+        Hits on a nodule beyond its first, over all nodules.
+    """
+
+    scan: NDArray[np.intp]
+    probability: NDArray[np.float64]
+    is_nodule: NDArray[np.bool_]
+    nodules_per_scan: NDArray[np.int64]
+    candidates: int
+    ignored_on_excluded_findings: int
+    double_detections: int
+
+
+def find_hits(
+    submission: pd.DataFrame,
+    annotations: pd.DataFrame,
+    excluded: pd.DataFrame,
+    seriesuids: Sequence[str],
+) -> Hits:
+    """Match marks with findings, scan by scan. Rows of other scans are ignored.
+
+    Parameters
+    ----------
+    submission
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` (mm), ``probability``; all finite.
+    annotations, excluded
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ``, ``diameter_mm``; all finite.
+    seriesuids
+        The S scans to score, each once.
+
+    Returns
+    -------
+    Hits
+        What was found, missed, ignored and wrong.
+    """
+    scans = pd.Index(seriesuids)
+    found: list[NDArray[np.float64]] = []
+    wrong: list[NDArray[np.float64]] = []
+    nodules_per_scan = np.zeros(len(scans), dtype=np.int64)
+    candidates = ignored = doubles = over_limit = scans_over_limit = 0
+    tables = (_split(table, scans) for table in (submission, annotations, excluded))
+    for position, (all_marks, nodules, others) in enumerate(zip(*tables, strict=True)):
+        marks = _limit(all_marks)
+        over_limit += len(all_marks) - len(marks)
+        scans_over_limit += len(all_marks) > MAX_MARKS_PER_SCAN
+        candidates += len(marks)
+        nodules_per_scan[position] = len(nodules)
+
+        hits = _is_inside(nodules, marks)
+        on_nodule = hits.any(axis=0)
+        on_other = _is_inside(others, marks).any(axis=0) & ~on_nodule
+        is_found = hits.any(axis=1)
+        best = np.where(hits, marks[:, 3], -np.inf).max(axis=1, initial=-np.inf)
+        found.append(best[is_found])
+        wrong.append(marks[~on_nodule & ~on_other, 3])
+        doubles += int(hits.sum() - is_found.sum())
+        ignored += int(on_other.sum())
+    if over_limit:
+        _log.warning(
+            "%d predictions fall to the limit of %d marks a scan, which %d scans exceed: kept are "
+            "those that score above their scan's number %d",
+            over_limit,
+            MAX_MARKS_PER_SCAN,
+            scans_over_limit,
+            MAX_MARKS_PER_SCAN + 1,
+        )
+    events = found + wrong
+    return Hits(
+        scan=np.repeat(np.tile(np.arange(len(scans)), 2), [len(scores) for scores in events]),
+        probability=np.concatenate(events),
+        is_nodule=np.arange(sum(map(len, events))) < sum(map(len, found)),
+        nodules_per_scan=nodules_per_scan,
+        candidates=candidates,
+        ignored_on_excluded_findings=ignored,
+        double_detections=doubles,
+    )
+
+
+def _split(table: pd.DataFrame, scans: pd.Index[str]) -> list[Rows]:
+    """Return, for each scan, its rows of (x, y, z, probability or diameter)."""
+    scan = scans.get_indexer(pd.Index(table["seriesuid"]))
+    order = np.argsort(scan, kind="stable")
+    rows: Rows = table.drop(columns="seriesuid").to_numpy(dtype=np.float64)[order]
+    # Rows of other scans have position -1 and lie before the first bound.
+    bounds = np.searchsorted(scan[order], np.arange(len(scans) + 1))
+    return [rows[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _limit(marks: Rows) -> Rows:
+    if len(marks) <= MAX_MARKS_PER_SCAN:
+        return marks
+    probability = marks[:, 3]
+    kept: Rows = marks[probability > np.sort(probability)[-MAX_MARKS_PER_SCAN - 1]]
+    return kept
+
+
+def _is_inside(findings: Rows, marks: Rows) -> NDArray[np.bool_]:
+    """Return which marks lie inside which findings, shape (findings, marks)."""
+    diameter_mm = np.where(findings[:, 3] < 0, UNMEASURED_DIAMETER_MM, findings[:, 3])
+    x_mm, y_mm, z_mm = (findings[:, None, axis] - marks[None, :, axis] for axis in range(3))
+    # Summed x, y, z as in the official script: at the edge of a finding the last bit decides.
+    inside: NDArray[np.bool_] = x_mm**2 + y_mm**2 + z_mm**2 < (diameter_mm[:, None] / 2) ** 2
+    return inside
