@@ -54,8 +54,9 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             seed=own.seed,
         ),
     )
-    save_model(model, arguments.model)
+    # The curves first: they refuse the NaN of a training that diverged, and then no model is left.
     write_csv(arguments.history, history, decimals=6)
+    save_model(model, arguments.model)
 
 
 if __name__ == "__main__":
