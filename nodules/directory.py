@@ -44,17 +44,35 @@ class Holdings:
     archives
         Subset to its zip.
     loose
-        Subset to the ``.mhd`` files outside of archives, sorted.
+        Subset to the ``.mhd`` files outside of archives, by series UID.
     """
 
     archives: dict[int, Path] = field(default_factory=dict)
-    loose: dict[int, list[Path]] = field(default_factory=dict)
+    loose: dict[int, dict[str, Path]] = field(default_factory=dict)
 
-    def seriesuids(self) -> pd.Series:
-        """List every scan's id; reads the archives' directories and headers."""
-        uids = [scan.seriesuid for path in self.archives.values() for scan in list_scans(path)]
-        uids += [path.stem for paths in self.loose.values() for path in paths]
-        return pd.Series(sorted(uids), dtype="str", name="seriesuid")
+    def sources(self) -> pd.Series:
+        """List every scan's file by its id; reads the archives' directories and headers.
+
+        Returns
+        -------
+        sources
+            The archive or ``.mhd``, by series UID.
+
+        Raises
+        ------
+        ValueError
+            If a scan is there twice, or an archive is malformed.
+        """
+        found = [
+            (scan.seriesuid, path) for path in self.archives.values() for scan in list_scans(path)
+        ]
+        found += [scan for paths in self.loose.values() for scan in paths.items()]
+        source_of: dict[str, Path] = {}
+        for seriesuid, path in found:
+            if seriesuid in source_of:
+                raise ValueError(_twice(seriesuid, source_of[seriesuid], path))
+            source_of[seriesuid] = path
+        return pd.Series(source_of, dtype=object).sort_index()
 
 
 def find_holdings(folder: Path) -> Holdings:
@@ -75,7 +93,7 @@ def find_holdings(folder: Path) -> Holdings:
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If a subset comes twice, or a loose scan's subset cannot be told.
+        If a subset or one of its loose scans comes twice, or a loose scan's subset cannot be told.
     """
     if not folder.is_dir():
         msg = f"data.directory: Expected a folder with scans and tables. Received: {folder}"
@@ -97,8 +115,15 @@ def find_holdings(folder: Path) -> Holdings:
                 f"Received: both, beside {holdings.archives[subset]}"
             )
             raise ValueError(msg)
-        holdings.loose.setdefault(subset, []).append(path)
+        loose = holdings.loose.setdefault(subset, {})
+        if path.stem in loose:
+            raise ValueError(_twice(path.stem, loose[path.stem], path))
+        loose[path.stem] = path
     return holdings
+
+
+def _twice(seriesuid: str, first: Path, second: Path) -> str:
+    return f"{second}: Expected each scan once. Received: {seriesuid}, which is also in {first}"
 
 
 def _subset_of(path: Path, official: pd.Series) -> int:
@@ -142,7 +167,8 @@ def take_archive(folder: Path, subset: int, out: Path) -> None:
         with atomic_file(out) as partial:
             _link_or_copy(holdings.archives[subset], partial)
     elif subset in holdings.loose:
-        write_archive(out, f"subset{subset}", _read_loose(holdings.loose[subset], subset))
+        paths = [path for _, path in sorted(holdings.loose[subset].items())]
+        write_archive(out, f"subset{subset}", _read_loose(paths, subset))
     else:
         held = sorted(holdings.archives.keys() | holdings.loose.keys())
         msg = f"{folder}: Expected scans of subset {subset}. Received: subsets {held}"
@@ -204,20 +230,19 @@ def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Pat
     listed = tables["seriesuids.csv"]["seriesuid"]
     for name in ("annotations.csv", "annotations_excluded.csv", "candidates_V2.csv"):
         refuse_unknown_scans(tables[name], folder / name, listed, "seriesuids.csv")
-    held = find_holdings(folder).seriesuids()
-    _refuse_repeated(held, folder)
-    refuse_unknown_scans(held.to_frame(), folder, listed, "seriesuids.csv")
+    sources = find_holdings(folder).sources()
+    held = pd.Series(sources.index, dtype="str")
+    unlisted = held[~held.isin(listed)]
+    if len(unlisted):
+        msg = (
+            f"{folder / 'seriesuids.csv'}: Expected every scan below {folder}. Received: no row "
+            f"{unlisted.iloc[0]}, of {sources[unlisted.iloc[0]]} ({len(unlisted)} such scans)"
+        )
+        raise ValueError(msg)
     tables["patients.csv"] = _patients(tables.get("patients.csv"), held, folder)
     if absent_scans == "error":
         _refuse_absent(tables, held, folder)
     write_tables(tables, out, held)
-
-
-def _refuse_repeated(held: pd.Series, folder: Path) -> None:
-    if held.duplicated().any():
-        uid = held[held.duplicated()].iloc[0]
-        msg = f"{folder}: Expected each scan in one subset. Received: {uid} in two or more"
-        raise ValueError(msg)
 
 
 def _patients(own: pd.DataFrame | None, held: pd.Series, folder: Path) -> pd.DataFrame:
@@ -239,10 +264,12 @@ def _refuse_absent(tables: dict[str, pd.DataFrame], held: pd.Series, folder: Pat
     for name, table in tables.items():
         is_absent = ~table["seriesuid"].isin(held)
         if is_absent.any():
+            row = int(np.flatnonzero(is_absent)[0])
             uids = table.loc[is_absent, "seriesuid"]
             msg = (
-                f"{folder / name}: Expected the scan of every row below {folder}. Received: no "
-                f"scan {uids.iloc[0]}, nor {uids.nunique() - 1} others ({len(uids)} rows). To "
-                "leave such rows out, set data.absent_scans: report"
+                f"{folder / name}: line {row + 1 + SCHEMAS[name].has_header}: Expected the scan of "
+                f"every row below {folder}. Received: {uids.iloc[0]}, which is not there "
+                f"({len(uids)} rows of {uids.nunique()} such scans). To leave them out, set "
+                "data.absent_scans: report"
             )
             raise FileNotFoundError(msg)

@@ -123,7 +123,9 @@ class Geometry:
         return world + np.asarray(self.origin_xyz_mm)
 
     def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
-        """Whether continuous indices lie in the volume, voxel edges included.
+        """Whether continuous indices lie in the volume, voxel edges included but for the last ones.
+
+        As in ITK: the nearest voxel, halves rounded up, is in the volume for exactly those.
 
         Parameters
         ----------
@@ -136,5 +138,5 @@ class Geometry:
             bool of shape (...).
         """
         index = np.asarray(index_xyz, dtype=np.float64)
-        inside = (index >= -0.5) & (index <= np.asarray(self.size_xyz) - 0.5)
+        inside = (index >= -0.5) & (index < np.asarray(self.size_xyz) - 0.5)
         return np.asarray(inside.all(axis=-1))

@@ -91,10 +91,14 @@ def parse_header(text: str, source: str) -> Header:
     _expect(fields, "ElementType", set(_ELEMENT_TYPES), source)
     _expect(fields, "ElementNumberOfChannels", {"1"}, source)
     _expect(fields, "HeaderSize", {"0"}, source)
-    if fields["ElementDataFile"] in ("LOCAL", "LIST"):
+    if "BinaryData" in fields and not _is_true(fields, "BinaryData"):
+        msg = f"{source}: Expected BinaryData to be True. Received: {fields['BinaryData']}"
+        raise ValueError(msg)
+    data_file = fields["ElementDataFile"]
+    if data_file in ("", ".", "..", "LOCAL", "LIST") or "/" in data_file or "\\" in data_file:
         msg = (
             f"{source}: Expected ElementDataFile to name one file beside the header. "
-            f"Received: {fields['ElementDataFile']}"
+            f"Received: {data_file!r}"
         )
         raise ValueError(msg)
     size = _numbers(fields, "DimSize", 3, source)
@@ -115,16 +119,13 @@ def parse_header(text: str, source: str) -> Header:
     except ValueError as error:
         msg = f"{source}: {error}"
         raise ValueError(msg) from error
-    is_msb = "True" in (
-        fields.get("BinaryDataByteOrderMSB"),
-        fields.get("ElementByteOrderMSB"),
-    )
+    is_msb = any(_is_true(fields, k) for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     dtype = np.dtype((">" if is_msb else "<") + _ELEMENT_TYPES[fields["ElementType"]])
     return Header(
         geometry=geometry,
         dtype=dtype,
-        data_file=fields["ElementDataFile"],
-        is_compressed=fields.get("CompressedData", "False") == "True",
+        data_file=data_file,
+        is_compressed=_is_true(fields, "CompressedData"),
     )
 
 
@@ -171,6 +172,11 @@ def _expect(fields: dict[str, str], key: str, valid: set[str], source: str) -> N
     if key in fields and fields[key] not in valid:
         msg = f"{source}: Expected {key} of {', '.join(sorted(valid))}. Received: {fields[key]}"
         raise ValueError(msg)
+
+
+def _is_true(fields: dict[str, str], key: str) -> bool:
+    """Whether a flag is set, as MetaIO reads it: by the first letter alone."""
+    return fields.get(key, "").startswith(("T", "t", "1"))
 
 
 def _numbers(fields: dict[str, str], key: str, count: int, source: str) -> tuple[float, ...]:

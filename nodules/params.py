@@ -5,11 +5,21 @@ Unknown keys are refused, so that a misspelt parameter never silently keeps its 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -24,6 +34,13 @@ def _is_odd(value: int) -> int:
     return value
 
 
+def _is_not_zero(value: int) -> int:
+    if value == 0:
+        msg = "Expected -1, for one a core, or a number above 0"
+        raise ValueError(msg)
+    return value
+
+
 Odd = AfterValidator(_is_odd)
 
 
@@ -32,9 +49,9 @@ class ParamsError(ValueError):
 
 
 class Strict(BaseModel):
-    """A section that refuses unknown keys, NaN and later changes."""
+    """A section that refuses unknown keys, values of another type, NaN and later changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class PhantomParams(Strict):
@@ -145,7 +162,8 @@ class TrainParams(Strict):
     """How one network is built and trained (``classifier`` and ``localizer``)."""
 
     architecture: str
-    window_hu: tuple[float, float]
+    # Not strict, since YAML has lists but no tuples.
+    window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     batch_size: Annotated[int, Field(ge=1)]
@@ -184,7 +202,7 @@ class EvaluateParams(Strict):
 class ParallelParams(Strict):
     """How many processes share a stage's scans (``parallel``): results never depend on it."""
 
-    jobs: Annotated[int, Field(ge=-1)]
+    jobs: Annotated[int, Field(ge=-1), AfterValidator(_is_not_zero)]
 
 
 class Params(Strict):
@@ -197,6 +215,15 @@ class Params(Strict):
     localizer: LocalizerParams
     evaluate: EvaluateParams
     parallel: ParallelParams
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads it: 1e-4 is a number, not a word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_params(path: Path) -> Params:
@@ -218,8 +245,8 @@ def load_params(path: Path) -> Params:
         One line for each key that is unknown, missing or out of range, with what was received.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         msg = f"{path}: Expected a readable YAML file. Received: {' '.join(str(error).split())}"
         raise ParamsError(msg) from error
     try:
@@ -234,10 +261,21 @@ def _describe(problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
     kind = problem["type"]
     if kind == "extra_forbidden":
-        return f"{key}: unknown key. Expected only the keys that the README lists"
+        *section, unknown = problem["loc"]
+        return f"{key}: Expected a key of {', '.join(_keys(section))}. Received: {unknown}"
     if kind == "missing":
-        return f"{key}: missing. Expected a value"
+        return f"{key}: Expected a value. Received: no such key"
     text = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    text = re.sub(r"^\w+ should be (greater|less)", r"Expected a number \1", text)
+    text = re.sub(r"^\w+ should (be|have)", "Expected", text)
+    text = re.sub(r" after validation, not \d+$", "", text)
     if "Received" in text:
         return f"{key}: {text}"
     return f"{key}: {text}. Received: {problem['input']!r}"
+
+
+def _keys(section: Sequence[str | int]) -> list[str]:
+    model: Any = Params
+    for name in section:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)

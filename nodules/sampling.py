@@ -18,7 +18,9 @@ from nodules.geometry import Geometry
 from nodules.tables import COORDINATES
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Row = tuple[object, ...]
+
+INDEX = ["index_x", "index_y", "index_z"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class ScanSample:
         The scan's annotations with their continuous indices ``index_x``, ``index_y``,
         ``index_z`` and ``diameter_px``.
     counts
-        Requests by kind: ``{kind}.asked``, ``.cut``, ``.refused.{reason}`` and ``.missing``.
+        By kind: ``{kind}.asked`` is ``.cut`` plus ``.missing``; ``.refused.{reason}`` counts the
+        slices and candidates that were passed over on the way.
     """
 
     patches: pd.DataFrame
@@ -143,7 +146,7 @@ def locate_nodules(
             f"({', '.join(f'{i:.1f}' for i in index_xyz[is_outside][0])}) of {geometry.size_xyz}"
         )
         raise ValueError(msg)
-    nodules[["index_x", "index_y", "index_z"]] = index_xyz
+    nodules[INDEX] = index_xyz
     spacing_x, spacing_y, _ = geometry.spacing_xyz_mm
     nodules["diameter_px"] = nodules["diameter_mm"] / np.sqrt(spacing_x * spacing_y)
     return nodules
@@ -178,78 +181,72 @@ def sample_scan(
     """
     rng = scan_generator(sampling.seed, seriesuid)
     counts: Counter[str] = Counter()
-    rows = [
-        *_positives(nodules, sampling, rng, counts),
-        *_other_slices(geometry, nodules, sampling, rng, counts),
-        *_candidates(geometry, nodules, candidates, sampling, rng, counts),
-    ]
+    rows = _positives(nodules, sampling, rng, counts)
+    if len(nodules) == 1:
+        targets = _other_slices(geometry, nodules, rng)
+        wanted = sampling.other_slices_per_scan
+        rows += _negatives("other_slice", wanted, targets, geometry, nodules, sampling, rng, counts)
+    targets = _class_0_voxels(geometry, candidates, rng)
+    wanted = sampling.candidates_per_scan
+    rows += _negatives("candidate", wanted, targets, geometry, nodules, sampling, rng, counts)
     return ScanSample(pd.DataFrame(rows, columns=PATCH_COLUMNS), nodules, counts)
 
 
 def _positives(
     nodules: pd.DataFrame, sampling: Sampling, rng: np.random.Generator, counts: Counter[str]
-) -> list[tuple[object, ...]]:
-    rows = []
-    for nodule, target in enumerate(_nearest_voxels(nodules)):
-        for jitter in _jitters(rng, sampling.positives_per_nodule, sampling.jitter_px):
-            rows.append(_row("positive", 1, target, jitter, nodule))
+) -> list[Row]:
+    rows = [
+        _row("positive", 1, target, jitter, nodule)
+        for nodule, target in enumerate(_nearest_voxels(nodules[INDEX].to_numpy(np.float64)))
+        for jitter in _jitters(rng, sampling.positives_per_nodule, sampling.jitter_px)
+    ]
     counts["positive.asked"] += len(rows)
     counts["positive.cut"] += len(rows)
     return rows
 
 
-def _other_slices(
+def _other_slices(geometry: Geometry, nodules: pd.DataFrame, rng: np.random.Generator) -> Ints:
+    """Voxels at the only nodule's x, y on every slice, in random order."""
+    targets = np.repeat(
+        _nearest_voxels(nodules[INDEX].to_numpy(np.float64)), geometry.size_xyz[2], 0
+    )
+    targets[:, 2] = rng.permutation(geometry.size_xyz[2])
+    return targets
+
+
+def _class_0_voxels(geometry: Geometry, candidates: pd.DataFrame, rng: np.random.Generator) -> Ints:
+    """Voxels at the candidates that are no nodules, in random order."""
+    world = candidates.loc[candidates["class"] == 0, COORDINATES].to_numpy(np.float64)
+    return _nearest_voxels(geometry.index_from_world(rng.permutation(world)))
+
+
+def _negatives(
+    kind: str,
+    wanted: int,
+    targets: Ints,
     geometry: Geometry,
     nodules: pd.DataFrame,
     sampling: Sampling,
     rng: np.random.Generator,
     counts: Counter[str],
-) -> list[tuple[object, ...]]:
-    wanted = sampling.other_slices_per_scan
-    if len(nodules) != 1 or wanted == 0:
-        return []
-    x, y, _ = _nearest_voxels(nodules)[0]
-    slices = rng.permutation(geometry.size_xyz[2])
-    jitters = _jitters(rng, len(slices), sampling.jitter_px)
-    targets = np.column_stack([np.full_like(slices, x), np.full_like(slices, y), slices])
-    is_free = ~shows_nodule(targets - jitters, geometry, nodules, sampling)
-    chosen = np.flatnonzero(is_free)[:wanted]
-    counts["other_slice.asked"] += wanted
-    counts["other_slice.cut"] += len(chosen)
-    counts["other_slice.missing"] += wanted - len(chosen)
-    return [_row("other_slice", 0, targets[i], jitters[i], -1) for i in chosen]
-
-
-def _candidates(
-    geometry: Geometry,
-    nodules: pd.DataFrame,
-    candidates: pd.DataFrame,
-    sampling: Sampling,
-    rng: np.random.Generator,
-    counts: Counter[str],
-) -> list[tuple[object, ...]]:
-    wanted = sampling.candidates_per_scan
-    if wanted == 0:
-        return []
-    negatives = candidates.loc[candidates["class"] == 0, COORDINATES].to_numpy(np.float64)
-    index_xyz = geometry.index_from_world(rng.permutation(negatives).reshape(-1, 3))
-    targets = np.floor(index_xyz + 0.5).astype(np.int64)
+) -> list[Row]:
+    """Take the first `wanted` targets that can be negatives, and count why others cannot."""
     jitters = _jitters(rng, len(targets), sampling.jitter_px)
-    is_inside = geometry.contains_index(index_xyz)
+    is_inside = geometry.contains_index(targets)
     shows = shows_nodule(targets - jitters, geometry, nodules, sampling)
-    rows: list[tuple[object, ...]] = []
+    rows: list[Row] = []
     for i in range(len(targets)):
         if len(rows) == wanted:
             break
         if not is_inside[i]:
-            counts["candidate.refused.outside_volume"] += 1
+            counts[f"{kind}.refused.outside_volume"] += 1
         elif shows[i]:
-            counts["candidate.refused.shows_nodule"] += 1
+            counts[f"{kind}.refused.shows_nodule"] += 1
         else:
-            rows.append(_row("candidate", 0, targets[i], jitters[i], -1))
-    counts["candidate.asked"] += wanted
-    counts["candidate.cut"] += len(rows)
-    counts["candidate.missing"] += wanted - len(rows)
+            rows.append(_row(kind, 0, targets[i], jitters[i], -1))
+    counts[f"{kind}.asked"] += wanted
+    counts[f"{kind}.cut"] += len(rows)
+    counts[f"{kind}.missing"] += wanted - len(rows)
     return rows
 
 
@@ -276,7 +273,7 @@ def shows_nodule(
     """
     spacing = np.asarray(geometry.spacing_xyz_mm)
     half_mm = np.asarray([sampling.size_px, sampling.size_px, sampling.depth]) / 2 * spacing
-    index = nodules[["index_x", "index_y", "index_z"]].to_numpy(np.float64)
+    index = nodules[INDEX].to_numpy(np.float64)
     apart_mm = np.abs(centers_xyz[:, None] - index[None]) * spacing
     beyond_mm = np.maximum(apart_mm - half_mm, 0)
     radius_mm = nodules["diameter_mm"].to_numpy(np.float64) / 2
@@ -284,9 +281,8 @@ def shows_nodule(
     return np.asarray(touches.any(axis=1))
 
 
-def _nearest_voxels(nodules: pd.DataFrame) -> Ints:
-    index: Floats = nodules[["index_x", "index_y", "index_z"]].to_numpy(np.float64)
-    return np.floor(index + 0.5).astype(np.int64)
+def _nearest_voxels(index_xyz: NDArray[np.float64]) -> Ints:
+    return np.floor(index_xyz + 0.5).astype(np.int64)
 
 
 def _jitters(rng: np.random.Generator, count: int, largest_px: int) -> Ints:
@@ -296,6 +292,6 @@ def _jitters(rng: np.random.Generator, count: int, largest_px: int) -> Ints:
     return jitter
 
 
-def _row(kind: str, label: int, target: Ints, jitter: Ints, nodule: int) -> tuple[object, ...]:
+def _row(kind: str, label: int, target: Ints, jitter: Ints, nodule: int) -> Row:
     center = target - jitter
     return (kind, label, *center.tolist(), int(jitter[0]), int(jitter[1]), nodule)

@@ -116,13 +116,29 @@ def read_split(path: Path) -> dict[str, str]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     LeakError
         If a patient is listed twice.
     ValueError
-        If a part is none of `PARTS`.
+        If the file is no split, or a part is none of `PARTS`.
     """
-    text = path.read_text(encoding="utf-8")
-    part_of: dict[str, str] = json.loads(text, object_pairs_hook=_refuse_repeated)["patients"]
+    if not path.is_file():
+        msg = f"{path}: Expected the split of the stage split. Received: no file"
+        raise FileNotFoundError(msg)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated)
+    except LeakError as error:
+        msg = f"{path}: {error}"
+        raise LeakError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: Expected JSON. Received: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("patients"), dict):
+        received = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
+        msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
+        raise ValueError(msg)
+    part_of: dict[str, str] = tree["patients"]
     for patient, part in part_of.items():
         if part not in PARTS:
             msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"
@@ -135,7 +151,7 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(tree) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        msg = f"Expected each patient in one part. Received: {repeated} twice in the split"
+        msg = f"Expected each patient in one part. Received: {repeated} twice"
         raise LeakError(msg)
     return tree
 

@@ -93,22 +93,25 @@ def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
 def _read_strings(path: Path, schema: Schema) -> pd.DataFrame:
     names = list(schema.columns)
     try:
+        # Without header=None, pandas takes the first column for an index where rows are longer
+        # than the header, and every value moves one column over.
         text = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            header=0 if schema.has_header else None,
-            names=None if schema.has_header else names,
+            path, dtype=str, keep_default_na=False, skip_blank_lines=False, header=None
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         msg = f"{path}: Expected CSV with columns {','.join(names)}. Received: {error}"
         raise ValueError(" ".join(msg.split())) from error
-    missing = [name for name in names if name not in text.columns]
-    if missing:
+    if schema.has_header:
+        text.columns = text.iloc[0].str.strip()
+        text = text.iloc[1:].reset_index(drop=True)
+    elif text.shape[1] == len(names):
+        text.columns = names
+    wrong = [name for name in names if list(text.columns).count(name) != 1]
+    if wrong:
+        received = ",".join(text.columns) if schema.has_header else f"{text.shape[1]} columns"
         msg = (
-            f"{path}: Expected columns {','.join(names)}. "
-            f"Received: {','.join(map(str, text.columns))} (missing: {','.join(missing)})"
+            f"{path}: Expected columns {','.join(names)}, each once. "
+            f"Received: {received} (missing or repeated: {','.join(wrong)})"
         )
         raise ValueError(msg)
     return text

@@ -64,10 +64,15 @@ def list_scans(archive: Path) -> list[Scan]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the file is no zip, a header is malformed, its voxels are absent, their size is not
-        what the header says, or a series UID comes twice.
+        If the file is no zip or has no header, a header is malformed, its voxels are absent, their
+        size is not what the header says, or a series UID comes twice.
     """
+    if not archive.is_file():
+        msg = f"{archive}: Expected a zip archive of scans. Received: no file"
+        raise FileNotFoundError(msg)
     try:
         with zipfile.ZipFile(archive) as opened:
             sizes = {info.filename: info.file_size for info in opened.infolist()}
@@ -76,15 +81,27 @@ def list_scans(archive: Path) -> list[Scan]:
                 for name in sizes
                 if name.endswith(".mhd")
             ]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         msg = f"{archive}: Expected a whole zip archive. Received: {error}"
         raise ValueError(msg) from error
+    except NotImplementedError as error:
+        raise ValueError(_packed_otherwise(archive, error)) from error
+    if not scans:
+        msg = f"{archive}: Expected at least one scan. Received: {len(sizes)} members, no .mhd"
+        raise ValueError(msg)
     scans.sort(key=lambda scan: scan.seriesuid)
     for one, other in pairwise(scans):
         if one.seriesuid == other.seriesuid:
             msg = f"{archive}: Expected each scan once. Received: {one.member} and {other.member}"
             raise ValueError(msg)
     return scans
+
+
+def _packed_otherwise(archive: Path, error: NotImplementedError) -> str:
+    return (
+        f"{archive}: Expected members stored or packed with Deflate. Received: {error}; unpack it "
+        "with 7z and zip it again"
+    )
 
 
 def _scan(archive: Path, name: str, text: bytes, sizes: dict[str, int]) -> Scan:
@@ -146,8 +163,12 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
     ------
     ValueError
         If the voxels are damaged, short or long, or do not fit int16; the message names the member.
+        If the slices asked for are not ascending or not in the volume.
     """
-    columns, rows, _ = scan.header.geometry.size_xyz
+    columns, rows, n_slices = scan.header.geometry.size_xyz
+    if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
+        msg = f"Expected ascending slices of 0 .. {n_slices - 1}. Received: {list(z_indices)}"
+        raise ValueError(msg)
     slices_hu = np.empty((len(z_indices), rows, columns), dtype=np.int16)
     try:
         with zipfile.ZipFile(scan.archive) as opened, opened.open(scan.member) as member:
@@ -156,6 +177,8 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         msg = f"{scan.source}: Expected undamaged voxels. Received: {error}"
         raise ValueError(msg) from error
+    except NotImplementedError as error:
+        raise ValueError(_packed_otherwise(scan.archive, error)) from error
     return slices_hu
 
 

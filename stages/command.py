@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Param
     try:
         main(arguments, load_params(arguments.params))
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        # One line, whatever a library's message looks like.
+        sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -22,13 +22,13 @@ PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on v
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write predictions, metrics and the tables behind the plots."""
-    # Imported late: with bad parameters, the error need not wait for TensorFlow.
-    from nodules.inference import load_model, predict
-
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split))
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
+    # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    from nodules.inference import load_model, predict
+
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":
         predictions = index.assign(score=outputs[:, 0])

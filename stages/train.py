@@ -15,15 +15,15 @@ from stages.command import parser, run
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
-    # Imported late: with bad parameters, the error need not wait for TensorFlow.
-    from nodules.models import build_model
-    from nodules.training import Fit, fix_seeds, make_examples, save_model, train
-
     own = params.classifier if arguments.task == "classifier" else params.localizer
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split))
     if arguments.task == "localizer":
         index = index[index["label"] == 1]
+    # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    from nodules.models import build_model
+    from nodules.training import Fit, fix_seeds, make_examples, save_model, train
+
     is_balanced = isinstance(own, ClassifierParams) and own.class_weights == "balanced"
     training, validation = (
         make_examples(
@@ -54,8 +54,9 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             seed=own.seed,
         ),
     )
-    save_model(model, arguments.model)
+    # The curves first: they refuse the NaN of a training that diverged, and then no model is left.
     write_csv(arguments.history, history, decimals=6)
+    save_model(model, arguments.model)
 
 
 if __name__ == "__main__":

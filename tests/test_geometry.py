@@ -61,8 +61,13 @@ def test_points_may_come_in_any_leading_shape():
 
 def test_voxels_reach_half_an_index_beyond_their_centres():
     geometry = Geometry((4, 5, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    edges = [(-0.5, 0, 0), (3.5, 4.5, 5.5), (-0.51, 0, 0), (0, 4.51, 0)]
-    assert geometry.contains_index(edges).tolist() == [True, True, False, False]
+    edges = [(-0.5, -0.5, -0.5), (3.49, 4.49, 5.49), (-0.51, 0, 0), (3.5, 0, 0), (0, 0, 5.5)]
+    assert geometry.contains_index(edges).tolist() == [True, True, False, False, False]
+    # The nearest voxel, halves rounded up as ITK does, is in the volume for exactly those.
+    image = sitk.Image(4, 5, 6, sitk.sitkInt16)
+    nearest = [image.TransformPhysicalPointToIndex(edge) for edge in edges]
+    in_grid = [all(0 <= i < size for i, size in zip(n, (4, 5, 6), strict=True)) for n in nearest]
+    assert in_grid == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(

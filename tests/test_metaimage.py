@@ -79,8 +79,22 @@ def test_formats_the_orientation_as_luna16_does(real_data: Path):
         ("MET_SHORT", "MET_STRING", "Expected ElementType of .*MET_SHORT.* Received: MET_STRING"),
         ("1 0 0 0 1 0 0 0 1", ".8 .6 0 -.6 .8 0 0 0 1", "a.mhd: Expected a direction matrix"),
         ("= a.raw", "= LOCAL", "Expected ElementDataFile to name one file"),
+        ("= a.raw", "= ../a.raw", "a.mhd: Expected ElementDataFile to name one file"),
+        ("= a.raw", "=", "a.mhd: Expected ElementDataFile to name one file"),
+        ("BinaryData = True", "BinaryData = False", "Expected BinaryData to be True"),
     ],
 )
 def test_refuses_a_bad_header_by_key(old, new, expected):
     with pytest.raises(ValueError, match=expected):
         parse_header(HEADER.replace(old, new), "a.mhd")
+
+
+@pytest.mark.parametrize("word", ["True", "true", "T", "1", "False", "false", "0"])
+@pytest.mark.parametrize("key", ["BinaryDataByteOrderMSB", "ElementByteOrderMSB"])
+def test_reads_flags_as_itk_does(tmp_path: Path, word, key):
+    text = HEADER.replace("BinaryDataByteOrderMSB = False", f"{key} = {word}")
+    voxels = np.arange(4 * 5 * 6, dtype="<i2")
+    (tmp_path / "a.mhd").write_text(text)
+    (tmp_path / "a.raw").write_bytes(voxels.tobytes())
+    expected = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "a.mhd")).ravel()
+    np.testing.assert_array_equal(voxels.view(parse_header(text, "a.mhd").dtype), expected)
