@@ -75,7 +75,7 @@ def painted(points_mm: np.ndarray, nodules: pd.DataFrame, grow_mm: float = 0.0) 
 
 
 @given(scans(), samplings)
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_negatives_never_show_a_nodule(scan, sampling):
     geometry, nodules, candidates = scan
     patches = sample_scan("1.2", geometry, nodules, candidates, sampling).patches
@@ -85,7 +85,7 @@ def test_negatives_never_show_a_nodule(scan, sampling):
 
 
 @given(scans(most_nodules=1), samplings, st.tuples(*[st.floats(-0.3, 1.3)] * 3))
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_what_shows_a_nodule_is_what_painting_shows(scan, sampling, share):
     geometry, nodules, _ = scan
     center = np.round(np.array(share) * geometry.size_xyz).astype(np.int64)
@@ -100,7 +100,7 @@ def test_what_shows_a_nodule_is_what_painting_shows(scan, sampling, share):
 
 
 @given(scans(), samplings)
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_centres_jitter_and_counts_are_as_asked(scan, sampling):
     geometry, nodules, candidates = scan
     sample = sample_scan("1.2", geometry, nodules, candidates, sampling)
