@@ -1,0 +1,266 @@
+"""The pipeline as it is used: through the real dvc command, in clones of the project.
+
+Reduced to small phantoms and two epochs; what is tested is which stages run, what they write and
+that it is always the same, not how good the networks are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES = [
+    "tables",
+    *[f"download@{k}" for k in range(3)],
+    *[f"patches@{k}" for k in range(3)],
+    "split",
+    "train@classifier",
+    "train@localizer",
+    "evaluate@classifier",
+    "evaluate@localizer",
+]
+pytestmark = pytest.mark.xdist_group("dvc")
+
+
+class Clone:
+    """A git clone of the project with reduced params."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command in the clone; gives what it printed."""
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": "",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}:\n{done.stdout}"
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Run `dvc repro`; gives the stages that ran, in order."""
+        return re.findall(r"Running stage '(.+)':", self.run("dvc", "repro"))
+
+    def json(self, *command: str) -> dict:
+        """Run a command that ends by printing JSON; gives that."""
+        return json.loads(self.run(*command).splitlines()[-1])
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def set(self, **values: object) -> None:
+        """Set params; a__b is a.b."""
+        path = self.folder / "params.yaml"
+        tree = yaml.safe_load(path.read_text())
+        for key, value in values.items():
+            *parents, last = key.split("__")
+            section = tree
+            for parent in parents:
+                section = section[parent]
+            assert last in section
+            section[last] = value
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def make_clone(folder: Path) -> Clone:
+    """Copy what git has or would add, with reduced params, as a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    clone = Clone(folder)
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "test")
+    clone.run("git", "config", "user.email", "test@example.org")
+    clone.set(
+        data__phantom__scans_per_subset=10,
+        data__phantom__size_px=128,
+        data__phantom__slices=24,
+        classifier__epochs=2,
+        localizer__epochs=2,
+        evaluate__bootstraps=100,
+    )
+    clone.commit("reduced")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone that has run once; left as it is."""
+    clone = make_clone(tmp_path_factory.mktemp("first"))
+    assert clone.repro() == STAGES
+    clone.commit("run")
+    return clone
+
+
+@pytest.fixture
+def clone(first: Clone, tmp_path: Path) -> Clone:
+    """A copy of the clone that has run once, to change at will."""
+    shutil.copytree(first.folder, tmp_path / "clone", symlinks=True)
+    copy = Clone(tmp_path / "clone")
+    copy.run("dvc", "checkout", "-q")
+    return copy
+
+
+def test_a_second_repro_runs_nothing(first):
+    assert first.repro() == []
+    assert first.run("dvc", "status").strip() == "Data and pipelines are up to date."
+    assert first.run("git", "status", "--porcelain") == ""
+
+
+def test_two_clean_clones_end_with_the_same_lock(first, tmp_path):
+    other = make_clone(tmp_path)
+    assert other.repro() == STAGES
+    assert (other.folder / "dvc.lock").read_bytes() == (first.folder / "dvc.lock").read_bytes()
+
+
+def test_metrics_are_labelled_and_valid_json(first):
+    shown = first.json("dvc", "metrics", "show", "--json")
+    files = {name: entry["data"] for name, entry in shown[""]["data"].items()}
+    assert set(files) == {f"metrics/{n}.json" for n in ("split", "classifier", "localizer")}
+    assert all(metrics["data"] == "phantom" for metrics in files.values())
+    test = files["metrics/classifier.json"]["test"]
+    assert test["roc_auc"]["low"] <= test["roc_auc"]["value"] <= test["roc_auc"]["high"]
+
+
+def readme_table() -> list[tuple[str, set[str]]]:
+    """Rows of the README's table of what re-runs what: a change, and the stages it names."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("| change | what runs again |")[1].split("\n\n")[0]
+    rows = []
+    for line in table.splitlines()[2:]:
+        change, names = (cell.strip() for cell in line.strip("|").split("|"))
+        wanted: set[str] = set()
+        for name in re.findall(r"`(.+?)`", names):
+            stem = name.removesuffix("@*")
+            matches = {s for s in [*STAGES, "download@3", "patches@3"] if s == name}
+            matches |= {s for s in STAGES if name.endswith("@*") and s.split("@")[0] == stem}
+            assert matches, f"README names a stage {name}, which is none"
+            wanted |= matches
+        if names == "everything":
+            wanted = set(STAGES)
+        rows.append((change, wanted))
+    return rows
+
+
+def comment_in(path: str) -> Callable[[Clone], None]:
+    def change(clone: Clone) -> None:
+        file = clone.folder / path
+        file.write_text(file.read_text() + "\n# A comment.\n")
+
+    return change
+
+
+CHANGES: dict[str, Callable[[Clone], None]] = {
+    "`classifier.dropout`": lambda c: c.set(classifier__dropout=0.5),
+    "`localizer.learning_rate`": lambda c: c.set(localizer__learning_rate=0.01),
+    "`evaluate.bootstraps`": lambda c: c.set(evaluate__bootstraps=101),
+    "`split.seed`": lambda c: c.set(split__seed=3),
+    "`patches.jitter_px`": lambda c: c.set(patches__jitter_px=3),
+    "`data.subsets`: one more": lambda c: c.set(data__subsets=[0, 1, 2, 3]),
+    "`data.phantom.seed`": lambda c: c.set(data__phantom__seed=1),
+    "`parallel.jobs`": lambda c: c.set(parallel__jobs=1),
+    "a comment in `nodules/models/cnn.py`": comment_in("nodules/models/cnn.py"),
+    "a comment in `nodules/sampling.py`": comment_in("nodules/sampling.py"),
+    "a comment in `nodules/localizer_metrics.py`": comment_in("nodules/localizer_metrics.py"),
+    "a file in `data/local/`": lambda c: (c.folder / "data/local/a.txt").write_text("a"),
+}
+
+
+@pytest.mark.parametrize(("change", "wanted"), readme_table())
+def test_the_readmes_table_of_what_runs_again_is_true(clone, change, wanted):
+    CHANGES[change](clone)
+    assert set(clone.repro()) == wanted
+
+
+def test_the_readmes_table_has_every_change_that_is_tested():
+    assert {change for change, _ in readme_table()} == set(CHANGES)
+
+
+def test_metrics_and_plots_are_compared_between_branches(clone):
+    clone.run("git", "switch", "-qc", "dropout")
+    clone.set(classifier__dropout=0.5)
+    clone.repro()
+    clone.commit("dropout")
+    diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
+    assert set(diff) == {"metrics/classifier.json"}
+    change = diff["metrics/classifier.json"]["test.brier.value"]
+    assert change["diff"] == pytest.approx(change["new"] - change["old"])
+    params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")
+    assert set(params["params.yaml"]) == {"classifier.dropout"}
+    clone.run("dvc", "plots", "diff", "main", "dropout", "--out", "drawn")
+    page = (clone.folder / "drawn" / "index.html").read_text()
+    for title in ("ROC", "Confusion", "Calibration", "Precision and recall"):
+        assert title in page
+    assert "Learning curves of the classifier" in page
+    clone.run("git", "switch", "-q", "main")
+    clone.run("dvc", "checkout", "-q")
+    assert clone.repro() == []
+
+
+def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
+    clone.run("dvc", "exp", "run", "-n", "here", "-S", "classifier.dropout=0.1")
+    assert (
+        yaml.safe_load((clone.folder / "params.yaml").read_text())["classifier"]["dropout"] == 0.1
+    )
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+    clone.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "classifier.dropout=0.2")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "localizer.dropout=0.3")
+    clone.run("dvc", "exp", "run", "--run-all")
+    assert clone.run("git", "status", "--porcelain") == ""
+    shown = clone.json("dvc", "exp", "show", "--json")
+    head = next(entry for entry in shown if entry["rev"] != "workspace")
+    experiments = {e["revs"][0]["name"]: e["revs"][0]["data"] for e in head["experiments"]}
+    assert set(experiments) == {"here", "copy", "queued"}
+    dropouts = {
+        name: [data["params"]["params.yaml"]["data"][task]["dropout"] for task in TASKS]
+        for name, data in experiments.items()
+    }
+    assert dropouts == {"here": [0.1, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.3]}
+    for data in experiments.values():
+        assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
+
+
+TASKS = ("classifier", "localizer")
+
+
+def test_bad_input_stops_the_run_and_leaves_no_output(clone):
+    clone.set(patches__jitter_px=-1)
+    printed = clone.run("dvc", "repro", fails=True)
+    assert "error: params.yaml: patches.jitter_px: Input should be greater than" in printed
+    assert "Received: -1" in printed
+    assert not (clone.folder / "data/patches/subset0").exists()
