@@ -6,8 +6,6 @@ quality. `nodules.phantom_plan` says what each scan contains, `nodules.phantom_r
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,12 +14,16 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from nodules.geometry import Geometry
+from nodules.files import atomic_file
+from nodules.luna16 import subset_name
+from nodules.metaimage import format_header
 from nodules.phantom_lesions import Lesion
 from nodules.phantom_plan import ScanPlan
 from nodules.phantom_render import render
+from nodules.tables import COORDINATES
 
-_POSITION_COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ"]
+_Row = tuple[str | float, ...]
+
 # Fixed, so that equal scans make equal archives: the earliest date a zip can hold.
 _MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
 _COMPRESS_LEVEL = 1
@@ -44,75 +46,22 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
         and, which LUNA16 lacks, ``patients`` (seriesuid, patient).
     """
     uids = [plan.seriesuid for plan in plans]
+    nodules: list[_Row] = []
+    excluded: list[_Row] = []
+    candidates: list[_Row] = []
+    for plan in plans:
+        uid = plan.seriesuid
+        nodules += [(uid, *n.center_xyz_mm, n.diameter_mm) for n in plan.nodules]
+        excluded += [(uid, *f.center_xyz_mm, _reported_diameter_mm(f)) for f in plan.excluded]
+        labelled = zip(plan.candidates_xyz_mm, plan.candidate_classes, strict=True)
+        candidates += [(uid, *point, label) for point, label in labelled]
     return {
-        "annotations": pd.DataFrame(
-            [
-                (plan.seriesuid, *lesion.center_xyz_mm, lesion.diameter_mm)
-                for plan in plans
-                for lesion in plan.nodules
-            ],
-            columns=[*_POSITION_COLUMNS, "diameter_mm"],
-        ),
-        "annotations_excluded": pd.DataFrame(
-            [
-                (plan.seriesuid, *lesion.center_xyz_mm, _excluded_diameter_mm(lesion))
-                for plan in plans
-                for lesion in plan.excluded
-            ],
-            columns=[*_POSITION_COLUMNS, "diameter_mm"],
-        ),
-        "candidates_V2": pd.DataFrame(
-            [
-                (plan.seriesuid, *point, label)
-                for plan in plans
-                for point, label in zip(plan.candidates_xyz_mm, plan.candidate_classes, strict=True)
-            ],
-            columns=[*_POSITION_COLUMNS, "class"],
-        ),
+        "annotations": _point_table(nodules, "diameter_mm", "float64"),
+        "annotations_excluded": _point_table(excluded, "diameter_mm", "float64"),
+        "candidates_V2": _point_table(candidates, "class", "int64"),
         "seriesuids": pd.DataFrame({"seriesuid": uids}),
         "patients": pd.DataFrame({"seriesuid": uids, "patient": [plan.patient for plan in plans]}),
     }
-
-
-def mhd_header(geometry: Geometry, data_file: str) -> str:
-    """Header of an uncompressed int16 MetaImage, line for line as LUNA16's.
-
-    Parameters
-    ----------
-    geometry
-        Of the volume.
-    data_file
-        Name of the file of voxels beside it.
-
-    Returns
-    -------
-    text
-        The header. Numbers have 17 significant digits: they read back bit for bit.
-    """
-
-    def numbers(values: Iterable[float]) -> str:
-        return " ".join(f"{value:.17g}" for value in values)
-
-    # MetaIO names the side each axis comes from: R to L, A to P, I to S for the identity.
-    letters = ["RL", "AP", "IS"]
-    orientation = "".join(
-        pair[geometry.direction[4 * axis] < 0] for axis, pair in enumerate(letters)
-    )
-    return (
-        "ObjectType = Image\n"
-        "NDims = 3\n"
-        "BinaryData = True\n"
-        "BinaryDataByteOrderMSB = False\n"
-        "CompressedData = False\n"
-        f"TransformMatrix = {numbers(geometry.direction)}\n"
-        f"Offset = {numbers(geometry.origin_xyz_mm)}\n"
-        "CenterOfRotation = 0 0 0\n"
-        f"AnatomicalOrientation = {orientation}\n"
-        f"ElementSpacing = {numbers(geometry.spacing_xyz_mm)}\n"
-        f"DimSize = {numbers(geometry.size_xyz)}\n"
-        "ElementType = MET_SHORT\n"
-        f"ElementDataFile = {data_file}\n"
-    )
 
 
 def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int = 1) -> None:
@@ -145,22 +94,21 @@ def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int
     rendered = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_raw_voxels)(plan) for plan in chosen
     )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            progress = tqdm(rendered, f"phantom subset {subset}", len(chosen), disable=None)
-            for plan, voxels in zip(chosen, progress, strict=True):
-                header = mhd_header(plan.geometry, f"{plan.seriesuid}.raw")
-                _add_member(archive, f"subset{subset}/{plan.seriesuid}.mhd", header.encode())
-                _add_member(archive, f"subset{subset}/{plan.seriesuid}.raw", voxels)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    folder = subset_name(subset)
+    with atomic_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        progress = tqdm(rendered, f"phantom {folder}", len(chosen), disable=None)
+        for plan, voxels in zip(chosen, progress, strict=True):
+            header = format_header(plan.geometry, f"{plan.seriesuid}.raw")
+            _add_member(archive, f"{folder}/{plan.seriesuid}.mhd", header.encode())
+            _add_member(archive, f"{folder}/{plan.seriesuid}.raw", voxels)
 
 
-def _excluded_diameter_mm(lesion: Lesion) -> float:
+def _point_table(rows: Iterable[_Row], value: str, dtype: str) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=["seriesuid", *COORDINATES, value])
+    return frame.astype({"seriesuid": str, **dict.fromkeys(COORDINATES, "float64"), value: dtype})
+
+
+def _reported_diameter_mm(lesion: Lesion) -> float:
     return lesion.diameter_mm if lesion.is_nodular else -1.0
 
 

@@ -226,7 +226,7 @@ def _grow_trees(
         ],
         axis=1,
     )
-    radius = width * rng.uniform(0.018, 0.034, len(side))
+    radius = width * rng.uniform(0.012, 0.025, len(side))
     parts: list[Tubes] = []
     forks: list[NDArray[np.float64]] = [np.empty((0, 3))]
     for step in range(_STEPS):
@@ -238,7 +238,7 @@ def _grow_trees(
 
         # Near the hilum a vessel may still run within the mediastinum.
         least_depth_mm = 1.0 if step > 1 else -0.1 * width
-        alive = (end_radius > 0.42) & (torso.lung_depth_at_mm(ends) > least_depth_mm)
+        alive = (end_radius > 0.4) & (torso.lung_depth_at_mm(ends) > least_depth_mm)
         tips, direction, radius = ends[alive], direction[alive], end_radius[alive]
         if not len(tips):
             break
@@ -273,7 +273,7 @@ def _airways(torso: Torso, arteries: Tubes) -> Tubes:
         np.array([0.075, 0.045, 0.045]) * width,
     )
     depth_mm = torso.lung_depth_at_mm(arteries.end_xyz_mm)
-    beside = arteries.where((arteries.start_radius_mm > 0.013 * width) & (depth_mm > 0.07 * width))
+    beside = arteries.where((arteries.start_radius_mm > 0.012 * width) & (depth_mm > 0.07 * width))
     aside = np.array([0.3, 0.6, 0.74])
     bronchi = Tubes(
         beside.start_xyz_mm + 2.0 * beside.start_radius_mm[:, None] * aside,

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodules.geometry import IDENTITY, Geometry
+from nodules.luna16 import SUBSETS
 from nodules.params import PhantomParams
 from nodules.phantom_anatomy import Chest, make_chest
 from nodules.phantom_lesions import Lesion, draw_candidates, draw_lesions
 
-SUBSETS = range(10)
 # Rotated by half a turn about z, as the headers of 14 of LUNA16's 888 scans have it.
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 _FLIPPED_SHARE = 14 / 888
