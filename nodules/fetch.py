@@ -250,6 +250,7 @@ class _Download:
         self._file.truncate()
         self._md5.reset()
         self._have = 0
+        self._bar.initial = 0  # else the rate would count bytes that are gone
         self._bar.reset()
 
     def _refuse_length(self, received: str) -> None:

@@ -504,5 +504,5 @@ def test_no_progress_bar_unless_on_a_terminal(server: ZenodoServer, tmp_path: Pa
     assert process.wait() == 0
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert re.search(rf"{NAME}: +\d+%.* \d\d:\d\d, .*B/s", shown)
+    assert re.search(rf"{NAME}: +\d+%.*<\d\d:\d\d, .*B/s", shown)
     assert "kept part" not in shown
