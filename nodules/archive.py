@@ -22,8 +22,9 @@ from nodules.files import BLOCK_BYTES, byte_bar
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH4xIIIHH")
 _IN_ZIP64_FIELD = 0xFFFFFFFF
-_ENCRYPTED = 0x1
 _SIZES_FOLLOW = 0x8
+_UTF8 = 0x800
+_PLAIN_FLAGS = 0x6 | _SIZES_FOLLOW | _UTF8  # the first two only say how hard deflate tried
 _DEFLATE64 = 9
 _MAX_MHD_BYTES = 1 << 16
 _ELEMENT_BYTES = {
@@ -64,6 +65,9 @@ def check_archive(path: Path, *, full: bool = True) -> None:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             members = [_Member(path, file, info) for info in archive.infolist()]
+            if not any(member.path.suffix == ".mhd" for member in members):
+                message = f"Expected scans (.mhd headers) in {path}. Received none."
+                raise ValueError(message)
             _check_directory(members, archive.start_dir)
             inflated_bytes = _check_scans(members)
             if full:
@@ -96,12 +100,14 @@ class _Member:
     def payload_start(self) -> int:
         """Read the local header, see that it agrees, and return where the payload starts."""
         info = self.info
-        self.file.seek(info.header_offset)
+        self.file.seek(max(info.header_offset, 0))
         fixed = self.file.read(_LOCAL_HEADER.size)
         if len(fixed) < _LOCAL_HEADER.size or fixed[:4] != b"PK\x03\x04":
             self.refuse("a local header where the directory says", "other bytes")
         _, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(fixed)
-        encoding = "utf-8" if flags & 0x800 else "cp437"
+        if (flags | info.flag_bits) & ~_PLAIN_FLAGS:
+            self.refuse("plain members", f"an encrypted or special one (flags {flags:#06x})")
+        encoding = "utf-8" if flags & _UTF8 else "cp437"
         name = self.file.read(name_length).decode(encoding, "replace")
         stated = [(name, info.orig_filename), (method, info.compress_type)]
         if not flags & _SIZES_FOLLOW:
@@ -164,8 +170,6 @@ def _check_directory(members: list[_Member], directory_start: int) -> None:
             )
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             member.refuse("members stored or deflated", f"method {info.compress_type}")
-        if info.flag_bits & _ENCRYPTED:
-            member.refuse("members in the clear", "an encrypted one")
         if (
             member.path.is_absolute()
             or ".." in member.path.parts
@@ -194,19 +198,16 @@ def _check_scans(members: list[_Member]) -> dict[PurePosixPath, int]:
             found = "that of another header" if path in claimed else "none"
             member.refuse(f"the voxel file {path.name} beside its header", found)
         claimed.add(path)
-        stated = _voxel_bytes(member, header)
+        received = str(by_path[path].info.file_size)
+        stated = str(_voxel_bytes(member, header))
         if header.get("CompressedData") == "True":
-            inflated_bytes[path] = stated
-            stated = int(header.get("CompressedDataSize", by_path[path].info.file_size))
-        if by_path[path].info.file_size != stated:
-            expected = f"{stated:,} bytes, as its header {member.path.name} makes"
-            by_path[path].refuse(expected, f"{by_path[path].info.file_size:,}")
+            inflated_bytes[path] = int(stated)
+            stated = header.get("CompressedDataSize", received)
+        if received != stated:
+            by_path[path].refuse(f"{stated} bytes, as its header {member.path.name} says", received)
     for member in members:
         if member.path.suffix in (".raw", ".zraw") and member.path not in claimed:
             member.refuse("a .mhd header that names each voxel file", "none")
-    if not claimed:
-        message = f"Expected scans (.mhd headers) in {members[0].archive}. Received none."
-        raise ValueError(message)
     return inflated_bytes
 
 
