@@ -3,6 +3,7 @@
 `ZenodoServer.log` is the server's own account of what was asked and how much was sent.
 """
 
+import contextlib
 import email.utils
 import hashlib
 import json
@@ -105,6 +106,17 @@ class ZenodoServer(ThreadingHTTPServer):
         """First bytes asked for, request by request; 0 without a Range header."""
         return [request.start or 0 for request in self.log if request.name == name]
 
+    @contextmanager
+    def counted_as_busy(self) -> Iterator[None]:
+        with self.lock:
+            self.busy += 1
+            self.most_busy = max(self.most_busy, self.busy)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.busy -= 1
+
     def next_fault(self, key: str) -> Fault:
         with self.lock:
             return self.faults[key].pop(0) if self.faults.get(key) else Fault()
@@ -136,16 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/api/records/(\d+)", self.path):
             self._send_record(found[1])
         elif found := re.fullmatch(r"/api/records/(\d+)/files/([^/]+)/content", self.path):
-            with self.server.lock:
-                self.server.busy += 1
-                self.server.most_busy = max(self.server.most_busy, self.server.busy)
-            try:
+            with contextlib.suppress(ConnectionError):  # the client left
                 self._send_file(found[2])
-            except ConnectionError:
-                pass  # the client left
-            finally:
-                with self.server.lock:
-                    self.server.busy -= 1
         else:
             self.send_error(404)
 
@@ -238,11 +242,13 @@ class _Handler(BaseHTTPRequestHandler):
             data = _flipped(data, fault.flip_at)
         end = len(data) if fault.stop_at is None else min(fault.stop_at, len(data))
         piece = fault.piece_bytes or 1 << 16
-        while request.sent_to < end:
-            block = data[request.sent_to : min(request.sent_to + piece, end)]
-            self.wfile.write(block)
-            request.sent_to += len(block)
-            time.sleep(fault.pause_s)
+        with self.server.counted_as_busy():  # until just before the client can know that it is done
+            while request.sent_to + piece < end:
+                self.wfile.write(data[request.sent_to : request.sent_to + piece])
+                request.sent_to += piece
+                time.sleep(fault.pause_s)
+        self.wfile.write(data[request.sent_to : end])
+        request.sent_to = max(request.sent_to, end)
         if fault.stop_at is None or fault.then == "close":
             return
         if fault.then == "reset":
