@@ -246,12 +246,12 @@ def _check_payloads(members: list[_Member], inflated_bytes: dict[PurePosixPath, 
                 for voxels in _inflated(blocks, zlib.MAX_WBITS):
                     size += len(voxels)
                     if size > stated:
-                        break
+                        member.refuse(f"{stated:,} bytes of voxels, as the header makes", "more")
             except (zlib.error, EOFError) as error:
                 member.refuse("voxels that inflate", str(error))
             if size != stated:
-                received = "more" if size > stated else f"{size:,}"
-                member.refuse(f"{stated:,} bytes of voxels, as the header makes", received)
+                expected = f"{stated:,} bytes of voxels, as the header makes"
+                member.refuse(expected, f"{size:,}")
 
 
 def _counted(blocks: Iterator[bytes], count: Callable[[float], object]) -> Iterator[bytes]:

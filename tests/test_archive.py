@@ -61,6 +61,11 @@ def compressed_scan(voxels: bytes, size: int | None = None) -> dict[str, bytes]:
     return scan(mhd, packed, ".zraw")
 
 
+def deflated(data: bytes, end: int = zlib.Z_FINISH) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush(end)
+
+
 def patch(path: Path, name: str, change: Callable[[zipfile.ZipInfo, bytearray], None]) -> Path:
     """Rewrite the archive's bytes: `change` gets the member and the whole archive."""
     with zipfile.ZipFile(path) as archive:
@@ -129,6 +134,16 @@ def test_members_of_unstated_size_pass(tmp_path: Path) -> None:
             archive.writestr(name, data)
     with zipfile.ZipFile(path) as archive:
         assert all(info.flag_bits & 8 for info in archive.infolist() if not info.is_dir())
+    check_archive(path)
+
+
+def test_members_with_their_sizes_in_a_zip64_field_pass(tmp_path: Path) -> None:
+    path = tmp_path / "subset0.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in scan().items():
+            with archive.open(name, "w", force_zip64=True) as member:
+                member.write(data)
+    assert b"\xff" * 8 in path.read_bytes()
     check_archive(path)
 
 
@@ -265,6 +280,27 @@ def test_a_member_that_inflates_to_less_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "subset0.zip", scan(voxels=VOXELS[:-200]))
     patch(path, name, set_sizes_and_crc(len(VOXELS), zlib.crc32(VOXELS[:-200])))
     with pytest.raises(ValueError, match=f"Received 1,720: '{name}"):
+        check_archive(path)
+
+
+@pytest.mark.parametrize(
+    ("packed", "reason"),
+    [
+        (deflated(VOXELS) + b"junk", "bytes follow the compressed stream"),
+        (deflated(VOXELS, zlib.Z_SYNC_FLUSH), "the compressed stream is cut"),
+    ],
+)
+def test_a_stream_that_does_not_end_where_it_should_is_refused(
+    tmp_path: Path, packed: bytes, reason: str
+) -> None:
+    name = f"subset0/{UID}.raw"
+    members = scan() | {name: packed}
+    path = write(tmp_path / "subset0.zip", members, zipfile.ZIP_STORED)
+    patch(path, name, set_method(zipfile.ZIP_DEFLATED))
+    patch(path, name, set_sizes_and_crc(len(VOXELS), zlib.crc32(VOXELS)))
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(name) == VOXELS  # zipfile sees nothing wrong
+    with pytest.raises(ValueError, match=f"{reason}: '{name}'"):
         check_archive(path)
 
 
