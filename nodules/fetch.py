@@ -130,11 +130,8 @@ class _Download:
         self._md5 = _Md5()
         # Unbuffered: what was received and written outlives a killed process.
         self._file = os.fdopen(os.open(self._part, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
-        size = self._part.stat().st_size
-        if size > self._remote.size:
-            self._file.truncate(0)
         self._have = 0
-        with byte_bar(size, f"{self._remote.name}, kept part") as bar:
+        with byte_bar(self._part.stat().st_size, f"{self._remote.name}, kept part") as bar:
             for block in iter(lambda: self._file.read(BLOCK_BYTES), b""):
                 self._md5.update(block)
                 self._have += len(block)

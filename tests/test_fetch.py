@@ -67,6 +67,7 @@ def test_a_good_server_is_asked_once(server: ZenodoServer, tmp_path: Path) -> No
     [request] = server.log
     assert request.start is None
     assert "lung-nodules" in request.user_agent
+    assert request.accept_encoding == "identity"
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.{md5(DATA)}.part"]
 
 
@@ -197,6 +198,23 @@ def test_progress_forgives_earlier_failures(tmp_path: Path) -> None:
         assert server.starts(NAME) == [0, *cuts]
 
 
+def test_a_byte_a_try_is_no_progress(server: ZenodoServer, tmp_path: Path) -> None:
+    server.faults[NAME] = [Fault(stop_at=k) for k in range(1, 99)]
+    with pytest.raises(ConnectionError, match="4 tries in a row without progress"):
+        get(server, tmp_path)
+    assert server.starts(NAME) == [0, 1, 2, 3]
+
+
+def test_progress_counts_from_zero_again_after_a_wrong_part(tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(6 << 20)
+    with serving({NAME: data}) as server:
+        part_path(remote(server, data), tmp_path).write_bytes(bytes(4 << 20))
+        cuts = [k << 20 for k in range(1, 6)]
+        server.faults[NAME] = [Fault(), *[Fault(stop_at=cut) for cut in cuts]]
+        assert get(server, tmp_path, data) == data
+        assert server.starts(NAME) == [4 << 20, 0, *cuts]
+
+
 def test_a_missing_file_is_asked_for_once(server: ZenodoServer, tmp_path: Path) -> None:
     server.faults[NAME] = [Fault(status=404)] * 9
     with pytest.raises(ConnectionError, match="Received HTTP 404"):
@@ -281,14 +299,15 @@ def test_ranges_ignored_and_cut_for_ever_is_an_error(server: ZenodoServer, tmp_p
 
 @pytest.mark.parametrize("ignore_if_range", [False, True])
 def test_a_file_that_changed_to_the_right_one_is_not_glued(
-    server: ZenodoServer, tmp_path: Path, ignore_if_range: bool
+    server: ZenodoServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, ignore_if_range: bool
 ) -> None:
     server.faults[NAME] = [
         Fault(content=OTHER, stop_at=100_000),
         Fault(content=DATA, ignore_if_range=ignore_if_range),
     ]
     assert get(server, tmp_path) == DATA
-    # Had the two been glued, the md5 would have asked for a third, whole copy.
+    # Had the two been glued, the md5 would have told.
+    assert "with md5" not in caplog.text
     asked = [0, 100_000, 0] if ignore_if_range else [0, 100_000]
     assert server.starts(NAME) == asked
 
@@ -455,6 +474,20 @@ def test_twenty_kills_at_random_points_each_end_with_the_right_file(
         had = part.stat().st_size if part.exists() else 0
         assert fetch(wanted, scratch, HASTY, threading.Event()).read_bytes() == DATA, (kill, at)
         assert server.starts(NAME) == ([0] if had == len(DATA) else [0, had]), (kill, at)
+
+
+def test_a_kill_loses_no_byte_that_arrived(server: ZenodoServer, tmp_path: Path) -> None:
+    server.faults[NAME] = [Fault(stop_at=123_456, then="stall")]
+    part = part_path(remote(server), tmp_path)
+    process = subprocess.Popen(downloader(remote(server), tmp_path))
+    before = time.monotonic()
+    while not part.exists() or part.stat().st_size < 123_456:
+        time.sleep(0.01)
+        assert time.monotonic() - before < 10
+    process.kill()
+    process.wait()
+    assert get(server, tmp_path) == DATA
+    assert server.starts(NAME) == [0, 123_456]
 
 
 faults = st.one_of(

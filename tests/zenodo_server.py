@@ -59,6 +59,7 @@ class Request:
     """First byte asked for; None without a Range header."""
     if_range: str | None
     user_agent: str
+    accept_encoding: str
     time_s: float
     status: int = 0
     replied_from: int = 0
@@ -200,6 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             int(asked[1]) if asked else None,
             self.headers.get("If-Range"),
             self.headers.get("User-Agent", ""),
+            self.headers.get("Accept-Encoding", ""),
             time.monotonic(),
             fault.status or 200,
         )
