@@ -127,7 +127,7 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
     if pinned != before:
         content = {name: asdict(pinned[name]) for name in sorted(pinned)}
         registry.parent.mkdir(parents=True, exist_ok=True)
-        beside = registry.with_name(f".{registry.name}.new")
+        beside = registry.with_name(f".{registry.name}.partial")
         beside.write_text(json.dumps(content, indent=2) + "\n")
         beside.replace(registry)
 
