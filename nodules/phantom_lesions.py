@@ -187,7 +187,7 @@ def _draw_nodule(rng: np.random.Generator, room: _Room) -> Lesion:
         diameter_mm = float(np.interp(rng.random(), _DIAMETER_SHARES, _DIAMETERS_MM))
         center = room.take(diameter_mm / 2)
     # Readers rarely mark a ground-glass opacity of a few mm.
-    solid_share = 0.95 if diameter_mm < 6 else 0.86
+    solid_share = 0.94 if diameter_mm < 6 else 0.82
     glass_share = (1 - solid_share) / 2
     kind: LesionKind = rng.choice(
         np.array(["solid", "part-solid", "ground-glass"]), p=[solid_share, glass_share, glass_share]
