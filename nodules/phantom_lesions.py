@@ -152,7 +152,7 @@ class _Room:
 
     def take(self, radius_mm: float) -> tuple[float, float, float] | None:
         """Take a place for a ball; None where there is none."""
-        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.6, 0.2, 0.2])
+        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.65, 0.2, 0.15])
         if place == "vessel":
             aside = self._rng.normal(size=(len(self._vessels), 3))
             aside /= np.linalg.norm(aside, axis=1, keepdims=True)
@@ -187,7 +187,7 @@ def _draw_nodule(rng: np.random.Generator, room: _Room) -> Lesion:
         diameter_mm = float(np.interp(rng.random(), _DIAMETER_SHARES, _DIAMETERS_MM))
         center = room.take(diameter_mm / 2)
     # Readers rarely mark a ground-glass opacity of a few mm.
-    solid_share = 0.95 if diameter_mm < 6 else 0.86
+    solid_share = 0.94 if diameter_mm < 6 else 0.82
     glass_share = (1 - solid_share) / 2
     kind: LesionKind = rng.choice(
         np.array(["solid", "part-solid", "ground-glass"]), p=[solid_share, glass_share, glass_share]
@@ -213,7 +213,7 @@ def _draw_hu(rng: np.random.Generator, kind: LesionKind) -> tuple[float, float]:
     if kind == "ground-glass":
         rim_hu = rng.uniform(-680, -450)
     elif kind == "part-solid":
-        return round(rng.uniform(-650, -450), 1), round(rng.uniform(-150, 60), 1)
+        return round(rng.uniform(-650, -450), 1), round(rng.uniform(0, 120), 1)
     elif rng.random() < 0.08:  # calcified
         rim_hu = rng.uniform(200, 500)
     else:
