@@ -17,8 +17,11 @@ LesionKind = Literal["solid", "part-solid", "ground-glass", "spot", "scar"]
 Points = NDArray[np.float64]
 
 # Diameters of LUNA16's 1,186 nodules, mm, at these shares of their distribution.
-_DIAMETER_SHARES = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
-_DIAMETERS_MM = (3.253, 4.087, 4.396, 5.107, 6.434, 9.696, 15.483, 18.952, 23.986, 32.27)
+_DIAMETER_SHARES = (0, 0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+_DIAMETERS_MM = (
+    *(3.253, 4.087, 4.396, 5.107, 5.896, 6.434, 7.296, 8.721, 11.066, 15.483),
+    *(18.952, 23.986, 32.27),
+)
 _GAP_MM = 4.0
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
 from nodules.luna16 import SUBSETS
 from nodules.params import PhantomParams
@@ -20,7 +21,7 @@ def params(seed: int = 3, scans: int = 4, size_px: int = 160, slices: int = 32) 
 
 @pytest.fixture(scope="module")
 def whole_run() -> list[ScanPlan]:
-    return plan_scans(params(seed=16, scans=24, size_px=256, slices=48))
+    return plan_scans(params(seed=16, scans=40, size_px=256, slices=48))
 
 
 def index_xyz(plan: ScanPlan, lesion: Lesion) -> np.ndarray:
@@ -28,7 +29,7 @@ def index_xyz(plan: ScanPlan, lesion: Lesion) -> np.ndarray:
 
 
 def test_plans_come_in_order_of_subset(whole_run):
-    assert [plan.subset for plan in whole_run] == [k for k in SUBSETS for _ in range(24)]
+    assert [plan.subset for plan in whole_run] == [k for k in SUBSETS for _ in range(40)]
 
 
 def test_a_plan_depends_on_neither_other_subsets_nor_the_number_of_scans():
@@ -66,7 +67,7 @@ def test_one_patient_has_two_scans_in_two_subsets(whole_run):
 
 def test_flipped_matrices_are_as_rare_as_in_luna16_but_one_is_early_and_has_nodules(whole_run):
     flipped = [plan for plan in whole_run if plan.geometry.direction[0] < 0]
-    assert 1 <= len(flipped) <= 12  # 14 of 888, and one that is always so: 5 expected of 240
+    assert 1 <= len(flipped) <= 15  # 14 of 888, and one that is always so: 7 expected of 400
     assert any(plan.subset < 3 and plan.nodules for plan in flipped)
     for plan in flipped:
         assert plan.geometry.direction == (-1, 0, 0, 0, -1, 0, 0, 0, 1)
@@ -84,9 +85,9 @@ def test_nodule_counts_are_like_luna16s(whole_run):
 def test_diameters_are_distributed_as_luna16s(whole_run, real_data):
     ours = [n.diameter_mm for plan in whole_run for n in plan.nodules]
     theirs = pd.read_csv(real_data / "luna16" / "annotations.csv")["diameter_mm"]
-    assert np.median(ours) == pytest.approx(6.43, abs=0.8)
-    for share in (0.1, 0.25, 0.75, 0.9):
-        assert np.quantile(ours, share) == pytest.approx(theirs.quantile(share), rel=0.25)
+    assert np.median(ours) == pytest.approx(6.43, abs=0.7)
+    # Kolmogorov-Smirnov: no telling them apart at the level of 5 %.
+    assert ks_2samp(ours, theirs).pvalue > 0.05
 
 
 def test_spacings_are_within_luna16s_range(whole_run):
