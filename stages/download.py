@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.verify:
         verify(arguments.out, data)
     elif data.source == "phantom":
-        plans = plan_scans(data.phantom)
+        plans = plan_scans(data.phantom, [arguments.subset])
         write_subset(plans, arguments.subset, arguments.out, params.parallel.jobs)
     elif data.source == "directory":
         take_archive(Path(data.directory), arguments.subset, arguments.out)
