@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -29,8 +30,8 @@ NAME = "subset0.zip"
 DATA = random.Random(3723295).randbytes(300_000)
 OTHER = random.Random(4121926).randbytes(300_000)
 HASTY = Patience(
-    connect_timeout_s=5,
-    stall_timeout_s=0.4,
+    connect_timeout_s=10,
+    stall_timeout_s=10,
     tries=4,
     backoff_s=0.01,
     backoff_max_s=0.04,
@@ -52,8 +53,10 @@ def remote(server: ZenodoServer, data: bytes = DATA) -> Remote:
     return Remote(NAME, server.file_url(NAME), len(data), md5(data))
 
 
-def get(server: ZenodoServer, scratch: Path, data: bytes = DATA) -> bytes:
-    return fetch(remote(server, data), scratch, HASTY, threading.Event()).read_bytes()
+def get(
+    server: ZenodoServer, scratch: Path, data: bytes = DATA, patience: Patience = HASTY
+) -> bytes:
+    return fetch(remote(server, data), scratch, patience, threading.Event()).read_bytes()
 
 
 def leave_part(server: ZenodoServer, scratch: Path, part: bytes) -> Path:
@@ -98,18 +101,16 @@ def test_a_reset_connection_is_resumed(server: ZenodoServer, tmp_path: Path) -> 
 def test_a_stall_is_given_up_and_resumed_at_its_byte(server: ZenodoServer, tmp_path: Path) -> None:
     server.faults[NAME] = [Fault(stop_at=123_456, then="stall")]
     before = time.monotonic()
-    assert get(server, tmp_path) == DATA
+    assert get(server, tmp_path, patience=replace(HASTY, stall_timeout_s=1)) == DATA
     assert server.starts(NAME) == [0, 123_456]
-    assert HASTY.stall_timeout_s < time.monotonic() - before < HASTY.stall_timeout_s + 4
+    assert 1 < time.monotonic() - before < HASTY.stall_timeout_s
 
 
 def test_a_slow_trickle_is_no_stall(server: ZenodoServer, tmp_path: Path) -> None:
-    pieces = 8
-    pause_s = HASTY.stall_timeout_s / 4
-    server.faults[NAME] = [Fault(piece_bytes=len(DATA) // pieces, pause_s=pause_s)]
+    server.faults[NAME] = [Fault(piece_bytes=len(DATA) // 8, pause_s=0.2)]
     before = time.monotonic()
-    assert get(server, tmp_path) == DATA
-    assert time.monotonic() - before > HASTY.stall_timeout_s * 1.5
+    assert get(server, tmp_path, patience=replace(HASTY, stall_timeout_s=1)) == DATA
+    assert time.monotonic() - before > 1.4
     assert server.starts(NAME) == [0]
 
 

@@ -11,7 +11,7 @@ from nodules.registry import RECORD_OF, Pin, ask_and_pin, read_registry
 from nodules.retry import Patience
 from tests.zenodo_server import API, Fault, ZenodoServer, serving
 
-HASTY = Patience(connect_timeout_s=5, stall_timeout_s=1, tries=3, backoff_s=0.01, wait_max_s=5)
+HASTY = Patience(connect_timeout_s=10, stall_timeout_s=10, tries=3, backoff_s=0.01, wait_max_s=5)
 PART_1 = {name: name.encode() for name, record in RECORD_OF.items() if record == "3723295"}
 PART_2 = {name: name.encode() for name, record in RECORD_OF.items() if record == "4121926"}
 

@@ -10,7 +10,7 @@ import pytest
 from nodules.retry import Patience, StoppedError, TryAgainError, get_json, retry
 from tests.zenodo_server import API, Fault, ZenodoServer, serving
 
-HASTY = Patience(connect_timeout_s=5, stall_timeout_s=1, tries=4, backoff_s=0.01, wait_max_s=5)
+HASTY = Patience(connect_timeout_s=10, stall_timeout_s=10, tries=4, backoff_s=0.01, wait_max_s=5)
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from nodules.zenodo import TABLES, Zenodo
 from tests.zenodo_server import Fault, ZenodoServer, serving
 
 HASTY = Patience(
-    connect_timeout_s=5,
-    stall_timeout_s=1,
+    connect_timeout_s=10,
+    stall_timeout_s=10,
     tries=3,
     backoff_s=0.01,
     backoff_max_s=0.02,
