@@ -23,7 +23,7 @@ from typing import Self, TextIO
 
 import requests
 
-from nodules.bigfiles import BLOCK_BYTES, byte_bar
+from nodules.bigfiles import BLOCK_BYTES, byte_bar, readable_bytes
 from nodules.retry import USER_AGENT, Patience, StoppedError, TryAgainError, check_status, retry
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def fetch(remote: Remote, scratch: Path, patience: Patience, stop: threading.Eve
         If `stop` was set. The part is kept.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    missing = readable_bytes(bytes_missing(remote, scratch))
+    logger.info("%s: %s of %s to come", remote.name, missing, readable_bytes(remote.size))
     with _Download(remote, part_path(remote, scratch), patience, stop) as download:
         retry(download.attempt, remote.name, patience, stop, download.state)
     return part_path(remote, scratch)
