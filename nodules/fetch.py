@@ -20,11 +20,7 @@ from typing import TextIO
 
 import requests
 
-<<<<<<< HEAD
-from nodules.bigfiles import BLOCK_BYTES, byte_bar, readable_bytes
-=======
-from nodules.files import BLOCK_BYTES, Md5Thread, byte_bar, readable_bytes
->>>>>>> zenodo
+from nodules.bigfiles import BLOCK_BYTES, Md5Thread, byte_bar, readable_bytes
 from nodules.retry import USER_AGENT, Patience, StoppedError, TryAgainError, check_status, retry
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Files and folders written whole or not at all, and to the same bytes for the same content.
 
 A writer works on a sibling named ``.{name}.partial``, which git and DVC ignore and which takes the
@@ -12,21 +11,6 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-=======
-"""Large files on the local disk: hash, link, move, take one out of a zip; see whether they fit."""
-
-import errno
-import fcntl
-import hashlib
-import logging
-import os
-import queue
-import shutil
-import threading
-import zipfile
-import zlib
-from collections.abc import Iterable
->>>>>>> zenodo
 from pathlib import Path
 from typing import Any
 
@@ -34,84 +18,9 @@ import numpy as np
 import pandas as pd
 
 
-<<<<<<< HEAD
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` if the block ends without an error.
-=======
-def md5_of(path: Path) -> str:
-    """Hash the file `path` in constant memory, with a progress bar.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb", buffering=0) as file, byte_bar(path.stat().st_size, path.name) as bar:
-        for block in iter(lambda: file.read(BLOCK_BYTES), b""):
-            digest.update(block)
-            bar.update(len(block))
-    return digest.hexdigest()
-
-
-class Md5Thread:
-    """md5 in a helper thread: hashlib lets go of the GIL, so hashing hides behind other work."""
-
-    def __init__(self) -> None:
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=32)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while (block := self._blocks.get()) is not None:
-            self._md5.update(block)
-            self._blocks.task_done()
-
-    def update(self, block: bytes) -> None:
-        """Hash `block` soon; wait if many are waiting."""
-        self._blocks.put(block)
-
-    def hexdigest(self) -> str:
-        """Give the md5 of all blocks so far."""
-        self._blocks.join()
-        return self._md5.hexdigest()
-
-    def reset(self) -> None:
-        """Forget all blocks."""
-        self._blocks.join()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._blocks.put(None)
-        self._thread.join()
-
-
-def byte_bar(total: int, label: str, initial: int = 0) -> "tqdm[Never]":
-    """Make a progress bar over bytes, with rate and time left.
-
-    It is quiet where stderr is no terminal, and where there is nothing to do.
-    """
-    return tqdm(
-        total=total,
-        desc=label,
-        initial=initial,
-        unit="B",
-        unit_scale=True,
-        disable=None if total else True,
-    )
-
-
-def readable_bytes(count: int) -> str:
-    """Write a number of bytes for people: ``6.61GB``."""
-    return f"{tqdm.format_sizeof(count)}B"
-
-
-def require_disk(needs: Iterable[tuple[Path, int]]) -> None:
-    """Check that what is to be written will fit.
->>>>>>> zenodo
 
     Parameters
     ----------
@@ -223,7 +132,6 @@ def write_csv(
         )
 
 
-<<<<<<< HEAD
 def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
         yield key, value
@@ -233,91 +141,3 @@ def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, item in enumerate(value):
             yield from _floats(f"{key}[{index}]", item)
-=======
-def same_file_system(one: Path, other: Path) -> bool:
-    """Whether two paths, which need not exist yet, lie on one file system."""
-    return _nearest_existing(one).stat().st_dev == _nearest_existing(other).stat().st_dev
-
-
-def move_in(source: Path, target: Path) -> None:
-    """Move a finished file to `target`, which is never seen half-written.
-
-    Across file systems the bytes are copied beside `target` first.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if same_file_system(source, target.parent):
-        source.replace(target)
-        return
-    beside = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(target)
-    source.unlink()
-
-
-def link_in(source: Path, target: Path) -> str:
-    """Make `target` the same file as `source` without copying a byte.
-
-    A reflink where the file system has them (a change of one then leaves the other alone), else a
-    hard link, else a symbolic link.
-
-    Returns
-    -------
-    str
-        ``"reflink"``, ``"hardlink"`` or ``"symlink"``.
-    """
-    source = source.resolve(strict=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.new")
-    for kind, link in (("reflink", _reflink), ("hardlink", os.link), ("symlink", os.symlink)):
-        beside.unlink(missing_ok=True)
-        try:
-            link(source, beside)
-        except OSError as error:
-            logger.debug("no %s from %s to %s: %s", kind, source, target, error)
-            continue
-        # Renaming one hard link over another of the same file does nothing, so clear the way.
-        target.unlink(missing_ok=True)
-        beside.replace(target)
-        return kind
-    message = f"Expected a file system that links {source} to {target}. Received none that does."
-    raise OSError(errno.ENOTSUP, message)
-
-
-def extract_member(archive_path: Path, member_end: str, target: Path) -> None:
-    """Write the one member whose path is or ends in ``/member_end`` to `target`, whole or not.
-
-    Raises
-    ------
-    ValueError
-        If no member, or more than one, has that path, or the member is damaged.
-    """
-    beside = target.with_name(f".{target.name}.new")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{member_end}")]
-            if len(names) != 1:
-                message = (
-                    f"Expected one member .../{member_end} in {archive_path}. "
-                    f"Received {names or archive.namelist()}."
-                )
-                raise ValueError(message)
-            with archive.open(names[0]) as source, beside.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        beside.unlink(missing_ok=True)
-        message = f"Expected {archive_path} to hold a whole {member_end}. Received: {error}."
-        raise ValueError(message) from error
-    beside.replace(target)
-
-
-def _nearest_existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-
-
-def _reflink(source: Path, target: Path) -> None:
-    with source.open("rb") as old, target.open("wb") as new:
-        fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
->>>>>>> zenodo

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from nodules.archive import check_archive
-<<<<<<< HEAD
 from nodules.bigfiles import (
-=======
-from nodules.fetch import Remote, bytes_missing, exclusive, fetch
-from nodules.files import (
     extract_member,
->>>>>>> zenodo
     link_in,
     md5_of,
     move_in,
@@ -273,34 +268,3 @@ def _raise_first(downloads: Mapping[str, "Future[None]"]) -> None:
         logger.error("%s", error)
     if errors:
         raise errors[0]
-<<<<<<< HEAD
-
-
-def _extract(archive_path: Path, member_end: str, target: Path) -> None:
-    """Write the one member whose path is or ends in ``/member_end`` to `target`, whole or not.
-
-    Raises
-    ------
-    ValueError
-        If no member, or more than one, has that path, or the member is damaged.
-    """
-    beside = target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{member_end}")]
-            if len(names) != 1:
-                message = (
-                    f"Expected one member .../{member_end} in {archive_path}. "
-                    f"Received {names or archive.namelist()}."
-                )
-                raise ValueError(message)
-            with archive.open(names[0]) as source, beside.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        beside.unlink(missing_ok=True)
-        message = f"Expected {archive_path} to hold a whole {member_end}. Received: {error}."
-        raise ValueError(message) from error
-    beside.replace(target)
-=======
->>>>>>> zenodo
