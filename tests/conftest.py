@@ -19,3 +19,8 @@ def real_data() -> Path:
     if not REAL.is_dir():
         pytest.skip(f"real data absent: expected the folder {REAL}")
     return REAL
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the file that takes longest, while another process does all the others."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")

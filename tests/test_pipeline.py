@@ -34,7 +34,6 @@ STAGES = [
     "evaluate@classifier",
     "evaluate@localizer",
 ]
-pytestmark = pytest.mark.xdist_group("dvc")
 
 
 class Clone:

@@ -22,8 +22,6 @@ from zenodo_server import Fault, ZenodoServer, serving
 from nodules.luna16 import official_scans
 from nodules.packing import write_archive
 
-pytestmark = pytest.mark.xdist_group("zenodo")
-
 SUBSETS = [0, 3, 9]
 TABLES = {"annotations.csv", "candidates_V2.zip", "evaluationScript.zip"}
 

@@ -18,8 +18,6 @@ from nodules.patches import make_patches
 from nodules.sampling import Sampling
 from nodules.tables import COORDINATES, read_table
 
-pytestmark = pytest.mark.xdist_group("real_data")
-
 UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001."
 WITH_NODULE = UID + "179049373636438705059720603192"  # subset 1: one nodule, 23.35 mm
 WITHOUT = UID + "619372068417051974713149104919"  # subset 3: none

@@ -24,7 +24,6 @@ from nodules.files import write_csv
 from nodules.tables import read_table
 
 # On one worker, so that the stages run once.
-pytestmark = pytest.mark.xdist_group("stages")
 
 
 # TensorFlow's, where a stage got as far as importing it; no setting silences these two lines.
