@@ -32,6 +32,8 @@ from nodules.packing import Volume, write_archive
 from nodules.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
 from nodules.volume import check_payload, list_scans, to_hu
 
+# LUNA16 publishes lung masks under the names of the scans they are of.
+_MASKS = "seg-lungs-LUNA16"
 _SUBSET = re.compile(r"subset([0-9])")
 
 
@@ -108,6 +110,8 @@ def find_holdings(folder: Path) -> Holdings:
         holdings.archives[subset] = path
     official = official_scans().set_index("seriesuid")["subset"]
     for path in sorted(folder.rglob("*.mhd")):
+        if _MASKS in path.relative_to(folder).parts:
+            continue
         subset = _subset_of(path, official)
         if subset in holdings.archives:
             msg = (

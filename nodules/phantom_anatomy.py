@@ -104,29 +104,34 @@ class Torso:
         radius = np.hypot(x / width, (y + 0.02 * self.half_depth_mm) / depth)
         return (self._wobble(x, y, z) - radius) * np.sqrt(width * depth)
 
+    def heart_radius(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Distance from the heart's middle relative to its surface, which is at 1."""
+        width, depth = self.half_width_mm, self.half_depth_mm
+        across = (x - 0.14 * width) / (0.42 * width)
+        along = (y + 0.30 * depth) / (0.48 * depth)
+        upward = (z + self.level_mm + 0.42 * width) / (0.48 * width)
+        return np.sqrt(across**2 + along**2 + upward**2) / self.heart_scale
+
+    def above_diaphragm_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Height above the diaphragm, whose right dome is the higher, mm."""
+        width, depth = self.half_width_mm, self.half_depth_mm
+        dome = 1 - ((np.abs(x) - 0.42 * width) / (0.6 * width)) ** 2 - (y / (1.2 * depth)) ** 2
+        return z + self.level_mm - width * (-0.95 + 0.42 * dome + 0.05 * (x < 0).astype(x.dtype))
+
     def lung_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Depth inside the lungs at broadcastable local coordinates, mm."""
         width, depth = self.half_width_mm, self.half_depth_mm
-        above_hila = z + self.level_mm
         outside = [
             np.hypot(x / (0.22 * width), (y - 0.05 * depth) / (0.55 * depth)) - 1,  # mediastinum
             np.hypot(x / (0.16 * width), (y - 0.60 * depth) / (0.36 * depth)) - 1,  # spine
-            np.sqrt(  # heart
-                ((x - 0.14 * width) / (0.42 * width)) ** 2
-                + ((y + 0.30 * depth) / (0.48 * depth)) ** 2
-                + ((above_hila + 0.42 * width) / (0.48 * width)) ** 2
-            )
-            / self.heart_scale
-            - 1,
+            self.heart_radius(x, y, z) - 1,
         ]
         scales = (0.30 * width, 0.22 * width, 0.44 * width)
         lung = self.cavity_depth_mm(x, y, z)
         for ratio, scale in zip(outside, scales, strict=True):
             lung = np.minimum(lung, ratio * scale)
-        lung = np.minimum(lung, np.abs(x - 0.02 * width) - 0.012 * width)  # anterior junction line
-        dome = 1 - ((np.abs(x) - 0.42 * width) / (0.6 * width)) ** 2 - (y / (1.2 * depth)) ** 2
-        diaphragm = above_hila - width * (-0.95 + 0.42 * dome + 0.05 * (x < 0))
-        return np.minimum(lung, diaphragm)
+        lung = np.minimum(lung, np.abs(x - 0.02 * width) - 0.0105 * width)  # anterior junction line
+        return np.minimum(lung, self.above_diaphragm_mm(x, y, z))
 
     def lung_depth_at_mm(self, points_xyz_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Depth inside the lungs at local points of shape (N, 3), mm, shape (N,)."""
@@ -171,7 +176,7 @@ def make_chest(rng: np.random.Generator, field_of_view_mm: float, slab_mm: float
     chest
         The chest, in the local frame.
     """
-    half_width_mm = field_of_view_mm * rng.uniform(0.44, 0.49)
+    half_width_mm = field_of_view_mm * rng.uniform(0.52, 0.59)
     torso = Torso(
         half_width_mm=half_width_mm,
         half_depth_mm=half_width_mm * rng.uniform(0.68, 0.78),
@@ -226,7 +231,7 @@ def _grow_trees(
         ],
         axis=1,
     )
-    radius = width * rng.uniform(0.018, 0.034, len(side))
+    radius = width * rng.uniform(0.010, 0.021, len(side))
     parts: list[Tubes] = []
     forks: list[NDArray[np.float64]] = [np.empty((0, 3))]
     for step in range(_STEPS):
@@ -238,7 +243,7 @@ def _grow_trees(
 
         # Near the hilum a vessel may still run within the mediastinum.
         least_depth_mm = 1.0 if step > 1 else -0.1 * width
-        alive = (end_radius > 0.42) & (torso.lung_depth_at_mm(ends) > least_depth_mm)
+        alive = (end_radius > 0.4) & (torso.lung_depth_at_mm(ends) > least_depth_mm)
         tips, direction, radius = ends[alive], direction[alive], end_radius[alive]
         if not len(tips):
             break
@@ -273,7 +278,7 @@ def _airways(torso: Torso, arteries: Tubes) -> Tubes:
         np.array([0.075, 0.045, 0.045]) * width,
     )
     depth_mm = torso.lung_depth_at_mm(arteries.end_xyz_mm)
-    beside = arteries.where((arteries.start_radius_mm > 0.013 * width) & (depth_mm > 0.07 * width))
+    beside = arteries.where((arteries.start_radius_mm > 0.0105 * width) & (depth_mm > 0.07 * width))
     aside = np.array([0.3, 0.6, 0.74])
     bronchi = Tubes(
         beside.start_xyz_mm + 2.0 * beside.start_radius_mm[:, None] * aside,

@@ -132,7 +132,7 @@ def draw_candidates(
     points[:, 2] = np.clip(points[:, 2], -half_extent_xyz_mm[2], half_extent_xyz_mm[2])
     for nodule in nodules:
         offset = np.linalg.norm(points - nodule.center_xyz_mm, axis=1)
-        points = points[offset > nodule.diameter_mm / 2 + 3]
+        points = points[offset > nodule.diameter_mm / 2 + 10]
     return np.reshape(on_nodules, (-1, 3)), points
 
 
@@ -152,7 +152,7 @@ class _Room:
 
     def take(self, radius_mm: float) -> tuple[float, float, float] | None:
         """Take a place for a ball; None where there is none."""
-        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.5, 0.25, 0.25])
+        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.6, 0.2, 0.2])
         if place == "vessel":
             aside = self._rng.normal(size=(len(self._vessels), 3))
             aside /= np.linalg.norm(aside, axis=1, keepdims=True)
@@ -165,7 +165,9 @@ class _Room:
         else:
             points = self._points
             fits = self._depth_mm > radius_mm + 1
-        fits &= (np.abs(points[:, :2]) < self._half_extent_xyz_mm[:2]).all(axis=1)
+        # Scanners pad what is outside the round field of view.
+        off_axis_mm = np.hypot(points[:, 0], points[:, 1])
+        fits &= off_axis_mm < self._half_extent_xyz_mm[:2].min() - radius_mm
         fits &= np.abs(points[:, 2]) < self._half_extent_xyz_mm[2] - radius_mm
         for center, other_radius_mm in self._taken:
             apart = np.linalg.norm(points - center, axis=1)
@@ -185,7 +187,7 @@ def _draw_nodule(rng: np.random.Generator, room: _Room) -> Lesion:
         diameter_mm = float(np.interp(rng.random(), _DIAMETER_SHARES, _DIAMETERS_MM))
         center = room.take(diameter_mm / 2)
     # Readers rarely mark a ground-glass opacity of a few mm.
-    solid_share = 0.85 if diameter_mm < 6 else 0.65
+    solid_share = 0.95 if diameter_mm < 6 else 0.86
     glass_share = (1 - solid_share) / 2
     kind: LesionKind = rng.choice(
         np.array(["solid", "part-solid", "ground-glass"]), p=[solid_share, glass_share, glass_share]
@@ -196,7 +198,7 @@ def _draw_nodule(rng: np.random.Generator, room: _Room) -> Lesion:
 
 def _draw_finding(rng: np.random.Generator, room: _Room) -> Lesion:
     kind: LesionKind = rng.choice(
-        np.array(["spot", "scar", "solid", "ground-glass"]), p=[0.45, 0.3, 0.15, 0.1]
+        np.array(["spot", "scar", "solid", "ground-glass"]), p=[0.5, 0.35, 0.1, 0.05]
     ).item()
     smallest_mm, largest_mm = {"spot": (1.6, 2.9), "scar": (3.0, 9.0)}.get(kind, (3.0, 6.0))
     center = None
@@ -209,13 +211,13 @@ def _draw_finding(rng: np.random.Generator, room: _Room) -> Lesion:
 
 def _draw_hu(rng: np.random.Generator, kind: LesionKind) -> tuple[float, float]:
     if kind == "ground-glass":
-        rim_hu = rng.uniform(-700, -500)
+        rim_hu = rng.uniform(-680, -450)
     elif kind == "part-solid":
         return round(rng.uniform(-650, -450), 1), round(rng.uniform(-150, 60), 1)
     elif rng.random() < 0.08:  # calcified
         rim_hu = rng.uniform(200, 500)
     else:
-        rim_hu = rng.uniform(-200, 100)
+        rim_hu = rng.uniform(20, 180)
     return round(rim_hu, 1), round(rim_hu, 1)
 
 

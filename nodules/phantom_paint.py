@@ -202,14 +202,15 @@ def paint_lesion(
     softness = 2.0 if lesion.kind == "ground-glass" else 1.1
     edge_mm = min(softness * axes.pixel_mm, lesion.diameter_mm / 2)
     core_mm = 0.5 * lesion.diameter_mm / 2
-    painted = np.zeros(np.broadcast_shapes(dx.shape, dy.shape, dz.shape), np.float32)
+    painted: Volume = np.zeros(np.broadcast_shapes(dx.shape, dy.shape, dz.shape), np.float32)
     for part in (-1 / 3, 0, 1 / 3):
         depth = shape.depth_mm(dx, dy, dz + np.float32(part * axes.slice_mm))
         painted += np.clip(depth / edge_mm + 0.5, 0, 1) * (lesion.rim_hu - around_hu)
         if lesion.core_hu != lesion.rim_hu:
             core = np.clip((depth - core_mm) / edge_mm + 0.5, 0, 1)
             painted += core * (lesion.core_hu - lesion.rim_hu)
-    painted = painted / 3 + np.float32(around_hu)
+    painted /= 3
+    painted += around_hu
     box = volume[cut[2], cut[1], cut[0]]
     np.maximum(box, painted, out=box)
     if lesion.kind in {"solid", "part-solid"} and rng.random() < 0.3 and lesion.diameter_mm > 6:

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodules.geometry import IDENTITY, Geometry
+from nodules.luna16 import SUBSETS
 from nodules.params import PhantomParams
 from nodules.phantom_anatomy import Chest, make_chest
 from nodules.phantom_lesions import Lesion, draw_candidates, draw_lesions
 
-SUBSETS = range(10)
 # Rotated by half a turn about z, as the headers of 14 of LUNA16's 888 scans have it.
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 _FLIPPED_SHARE = 14 / 888
 # Shares of scans with 0, 1, ... 6 nodules. LUNA16: 32 % have none, 52 % of the others one.
-_NODULE_COUNT_SHARES = (0.40, 0.31, 0.16, 0.065, 0.03, 0.02, 0.015)
+_NODULE_COUNT_SHARES = (0.34, 0.34, 0.175, 0.07, 0.035, 0.025, 0.015)
 _MIN_SLAB_MM = 42.0
 
 
@@ -138,7 +138,7 @@ def _draw_geometry(
     direction: tuple[float, ...],
 ) -> Geometry:
     # Small images get coarse pixels, so that the chest in them is no smaller than need be.
-    finest_mm = min(max(0.46, 190 / params.size_px), 0.86)
+    finest_mm = min(max(0.46, 150 / params.size_px), 0.86)
     in_plane_mm = round(patient_rng.uniform(finest_mm, min(0.98, finest_mm + 0.3)), 6)
     # Few slices get thick, so that the largest nodule fits between the first and the last.
     slice_mm = float(patient_rng.choice([1.0, 1.25, 1.5, 1.8, 2.0, 2.5]))

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from nodules.params import Params, load_params
 
-# TensorFlow greets with a dozen lines on its processor; it reads these when it is first imported.
+# TensorFlow greets with a dozen lines on its processor; it reads this when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def parser(stage: str) -> argparse.ArgumentParser:

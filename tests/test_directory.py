@@ -269,3 +269,9 @@ def test_a_header_whose_data_are_elsewhere_is_refused(tmp_path: Path):
 def test_an_empty_folder_holds_nothing(tmp_path: Path):
     holdings = find_holdings(tmp_path)
     assert (holdings.archives, holdings.loose) == ({}, {})
+
+
+def test_luna16s_lung_masks_are_not_taken_for_scans(folder: Path):
+    held = find_holdings(folder)
+    write_loose(folder / "seg-lungs-LUNA16", noise(official_uid(0)))
+    assert find_holdings(folder) == held

@@ -12,11 +12,16 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+
+from nodules.files import write_csv
+from nodules.tables import SCHEMAS, read_table
 
 ROOT = Path(__file__).parents[1]
 STAGES = [
@@ -111,6 +116,7 @@ def make_clone(folder: Path) -> Clone:
         data__phantom__slices=24,
         classifier__epochs=2,
         localizer__epochs=2,
+        patches__positives_per_nodule=4,
         evaluate__bootstraps=100,
     )
     clone.commit("reduced")
@@ -256,6 +262,45 @@ def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
 
 
 TASKS = ("classifier", "localizer")
+
+
+def join_tables(folder: Path, phantom: Path, real_data: Path) -> None:
+    """Write LUNA16's tables with, below them, the rows of the phantoms in the folder."""
+    held = set()
+    for path in folder.glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            held |= {Path(name).stem for name in archive.namelist()}
+    for name in SCHEMAS:
+        table = read_table(phantom / name)
+        table = table[table["seriesuid"].isin(held)]
+        if (real_data / "luna16" / name).exists():
+            table = pd.concat([read_table(real_data / "luna16" / name), table])
+        write_csv(folder / name, table, header=SCHEMAS[name].has_header)
+
+
+def test_real_scans_and_phantoms_run_from_a_folder(clone, real_data, tmp_path):
+    """Subsets 1 and 3 are one real scan each; LUNA16's other 886 scans are not there."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for subset in (0, 2):
+        shutil.copy(clone.folder / f"data/raw/subset{subset}.zip", folder)
+    join_tables(folder, clone.folder / "data/raw", real_data)
+    for path in (real_data / "scans").iterdir():
+        (folder / path.name).symlink_to(path)
+    clone.set(data__source="directory", data__directory=str(folder), data__subsets=[0, 1, 2, 3])
+    printed = clone.run("dvc", "repro", fails=True)
+    assert re.search(r"error: .*annotations.csv.*Expected the scan of every row", printed)
+    assert not (clone.folder / "data/raw/annotations.csv").exists()
+    clone.set(data__absent_scans="report")
+    assert set(clone.repro()) >= {"download@1", "download@3", "evaluate@localizer"}
+    counts = json.loads((clone.folder / "data/raw/tables.json").read_text())["annotations.csv"]
+    # Of LUNA16's 1,186 nodules in 601 scans, one nodule in one scan is here.
+    assert (counts["rows_left_out"], counts["scans_left_out"]) == (1185, 600)
+    parts = json.loads((clone.folder / "metrics/split.json").read_text())
+    assert parts["data"] == "directory"
+    assert sum(part["scans"] for part in parts["parts"].values()) >= 2
+    real = json.loads((clone.folder / "data/patches/subset1/counts.json").read_text())
+    assert (real["scans"], real["nodules"], real["requests"]["positive.cut"]) == (1, 1, 4)
 
 
 def test_bad_input_stops_the_run_and_leaves_no_output(clone):
