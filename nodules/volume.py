@@ -36,12 +36,15 @@ class Scan:
         Name of the voxels' member.
     header
         What its ``.mhd`` says.
+    checksum
+        Of the voxels as they are stored, without reading them: other voxels have another.
     """
 
     seriesuid: str
     archive: Path
     member: str
     header: Header
+    checksum: str
 
     @property
     def source(self) -> str:
@@ -75,10 +78,10 @@ def list_scans(archive: Path) -> list[Scan]:
         raise FileNotFoundError(msg)
     try:
         with zipfile.ZipFile(archive) as opened:
-            sizes = {info.filename: info.file_size for info in opened.infolist()}
+            members = {info.filename: info for info in opened.infolist()}
             scans = [
-                _scan(archive, name, opened.read(name), sizes)
-                for name in sizes
+                _scan(archive, name, opened.read(name), members)
+                for name in members
                 if name.endswith(".mhd")
             ]
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -87,7 +90,7 @@ def list_scans(archive: Path) -> list[Scan]:
     except NotImplementedError as error:
         raise ValueError(_packed_otherwise(archive, error)) from error
     if not scans:
-        msg = f"{archive}: Expected at least one scan. Received: {len(sizes)} members, no .mhd"
+        msg = f"{archive}: Expected at least one scan. Received: {len(members)} members, no .mhd"
         raise ValueError(msg)
     scans.sort(key=lambda scan: scan.seriesuid)
     for one, other in pairwise(scans):
@@ -104,16 +107,17 @@ def _packed_otherwise(archive: Path, error: NotImplementedError) -> str:
     )
 
 
-def _scan(archive: Path, name: str, text: bytes, sizes: dict[str, int]) -> Scan:
+def _scan(archive: Path, name: str, text: bytes, members: dict[str, zipfile.ZipInfo]) -> Scan:
     header = parse_header(text.decode("utf-8", errors="replace"), f"{archive}: {name}")
     path = PurePosixPath(name)
     member = str(path.with_name(header.data_file))
-    if member not in sizes:
+    if member not in members:
         msg = f"{archive}: Expected the member {member}, which {name} names. Received: no such"
         raise ValueError(msg)
     if not header.is_compressed:
-        check_payload(sizes[member], header, f"{archive}: {member}")
-    return Scan(path.stem, archive, member, header)
+        check_payload(members[member].file_size, header, f"{archive}: {member}")
+    checksum = f"crc32 {members[member].CRC:08x} of {members[member].file_size} bytes"
+    return Scan(path.stem, archive, member, header, checksum)
 
 
 def check_payload(size: int, header: Header, source: str) -> None:
