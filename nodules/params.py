@@ -63,6 +63,15 @@ class PhantomParams(Strict):
     slices: Annotated[int, Field(ge=24, le=400)]
 
 
+class ZenodoParams(Strict):
+    """How LUNA16 is fetched from Zenodo (``data.zenodo``)."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    connections: Annotated[int, Field(ge=1, le=10)]
+    tries: Annotated[int, Field(ge=1)]
+    stall_timeout_s: Annotated[float, Field(gt=0)]
+
+
 class DataParams(Strict):
     """Where scans and tables come from (``data``)."""
 
@@ -71,6 +80,7 @@ class DataParams(Strict):
     directory: Annotated[str, Field(min_length=1)]
     absent_scans: Literal["error", "report"]
     phantom: PhantomParams
+    zenodo: ZenodoParams
 
     @model_validator(mode="after")
     def _subsets_are_distinct(self) -> DataParams:

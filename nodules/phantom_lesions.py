@@ -17,8 +17,11 @@ LesionKind = Literal["solid", "part-solid", "ground-glass", "spot", "scar"]
 Points = NDArray[np.float64]
 
 # Diameters of LUNA16's 1,186 nodules, mm, at these shares of their distribution.
-_DIAMETER_SHARES = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
-_DIAMETERS_MM = (3.253, 4.087, 4.396, 5.107, 6.434, 9.696, 15.483, 18.952, 23.986, 32.27)
+_DIAMETER_SHARES = (0, 0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+_DIAMETERS_MM = (
+    *(3.253, 4.087, 4.396, 5.107, 5.896, 6.434, 7.296, 8.721, 11.066, 15.483),
+    *(18.952, 23.986, 32.27),
+)
 _GAP_MM = 4.0
 
 
@@ -152,7 +155,7 @@ class _Room:
 
     def take(self, radius_mm: float) -> tuple[float, float, float] | None:
         """Take a place for a ball; None where there is none."""
-        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.6, 0.2, 0.2])
+        place = self._rng.choice(["free", "vessel", "pleura"], p=[0.65, 0.2, 0.15])
         if place == "vessel":
             aside = self._rng.normal(size=(len(self._vessels), 3))
             aside /= np.linalg.norm(aside, axis=1, keepdims=True)
@@ -187,7 +190,7 @@ def _draw_nodule(rng: np.random.Generator, room: _Room) -> Lesion:
         diameter_mm = float(np.interp(rng.random(), _DIAMETER_SHARES, _DIAMETERS_MM))
         center = room.take(diameter_mm / 2)
     # Readers rarely mark a ground-glass opacity of a few mm.
-    solid_share = 0.95 if diameter_mm < 6 else 0.86
+    solid_share = 0.94 if diameter_mm < 6 else 0.82
     glass_share = (1 - solid_share) / 2
     kind: LesionKind = rng.choice(
         np.array(["solid", "part-solid", "ground-glass"]), p=[solid_share, glass_share, glass_share]
@@ -213,7 +216,7 @@ def _draw_hu(rng: np.random.Generator, kind: LesionKind) -> tuple[float, float]:
     if kind == "ground-glass":
         rim_hu = rng.uniform(-680, -450)
     elif kind == "part-solid":
-        return round(rng.uniform(-650, -450), 1), round(rng.uniform(-150, 60), 1)
+        return round(rng.uniform(-650, -450), 1), round(rng.uniform(0, 120), 1)
     elif rng.random() < 0.08:  # calcified
         rim_hu = rng.uniform(200, 500)
     else:

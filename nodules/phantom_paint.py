@@ -103,9 +103,10 @@ def paint_tubes(
         if around_hu is None:
             box += share * (hu - box)
         else:
+            is_touched = share > 0
             share *= hu - around_hu
             share += around_hu
-            np.maximum(box, share, out=box)
+            np.maximum(box, share, out=box, where=is_touched)
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ def _sphere_directions(count: int) -> NDArray[np.float64]:
 
 def _draw_shape(rng: np.random.Generator, lesion: Lesion) -> _Shape:
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    stretch = rng.uniform(-1, 1, 3) * (0.12 if lesion.is_nodular else 0.1)
+    stretch = rng.uniform(-1, 1, 3) * 0.15
     lobes = int(rng.integers(3, 9))
-    heights = rng.uniform(-0.18, 0.25, lobes) * rng.uniform(0.2, 1.0)
+    heights = rng.uniform(-0.25, 0.4, lobes) * rng.uniform(0.2, 1.0)
     if lesion.kind == "scar":
         stretch += np.array([0.55, 0.0, -0.45])
     axes = np.exp(stretch - stretch.mean())
@@ -209,10 +210,11 @@ def paint_lesion(
         if lesion.core_hu != lesion.rim_hu:
             core = np.clip((depth - core_mm) / edge_mm + 0.5, 0, 1)
             painted += core * (lesion.core_hu - lesion.rim_hu)
+    is_touched = painted > 0
     painted /= 3
     painted += around_hu
     box = volume[cut[2], cut[1], cut[0]]
-    np.maximum(box, painted, out=box)
+    np.maximum(box, painted, out=box, where=is_touched)
     if lesion.kind in {"solid", "part-solid"} and rng.random() < 0.3 and lesion.diameter_mm > 6:
         _paint_spicules(rng, volume, axes, lesion, center_xyz_mm, around_hu)
 

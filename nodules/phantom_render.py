@@ -15,6 +15,9 @@ from nodules.phantom_organs import paint_organs
 from nodules.phantom_paint import Axes, Volume, paint_lesion, paint_tubes
 from nodules.phantom_plan import ScanPlan, make_planned_chest, middle_xyz_mm
 
+# Reconstruction blurs vessels thinner than this into the lung around them.
+_THIN_RADIUS_MM = 1.2
+
 
 def render(plan: ScanPlan) -> NDArray[np.int16]:
     """Make the voxels of a planned scan.
@@ -37,8 +40,10 @@ def render(plan: ScanPlan) -> NDArray[np.int16]:
     lung_hu = texture_rng.uniform(-890, -810)
 
     volume = paint_organs(texture_rng, chest.torso, axes, lung_hu)
-    vessel_hu = texture_rng.uniform(-300, -100)
-    paint_tubes(volume, axes, chest.vessels, vessel_hu, lung_hu)
+    vessel_hu = texture_rng.uniform(-200, 0)
+    is_thin = chest.vessels.start_radius_mm < _THIN_RADIUS_MM
+    paint_tubes(volume, axes, chest.vessels.where(is_thin), vessel_hu - 250, lung_hu)
+    paint_tubes(volume, axes, chest.vessels.where(~is_thin), vessel_hu, lung_hu)
     paint_tubes(volume, axes, _walls(chest.airways), -50.0, lung_hu)
     paint_tubes(volume, axes, chest.airways, -980.0)
     middle = middle_xyz_mm(plan.geometry)

@@ -1,32 +1,75 @@
-"""Get one subset's archive of scans, subset{k}.zip, laid out as LUNA16's."""
+"""Get one subset's archive of scans, subset{k}.zip, laid out as LUNA16's.
+
+With --verify: check the archives that are there against the pinned checksums instead.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from nodules.bigfiles import link_in
 from nodules.directory import take_archive
-from nodules.params import Params
+from nodules.params import DataParams, Params
 from nodules.phantom import write_subset
 from nodules.phantom_plan import plan_scans
 from stages.command import parser, run
+from stages.source import SCRATCH, zenodo
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the archive from the chosen source."""
+    """Write the archive from the chosen source, or verify those that are there."""
     data = params.data
-    if data.source == "phantom":
-        plans = plan_scans(data.phantom)
+    if arguments.verify:
+        verify(arguments.out, data)
+    elif data.source == "phantom":
+        plans = plan_scans(data.phantom, [arguments.subset])
         write_subset(plans, arguments.subset, arguments.out, params.parallel.jobs)
     elif data.source == "directory":
         take_archive(Path(data.directory), arguments.subset, arguments.out)
     else:
-        msg = "data.source: Expected phantom or directory; zenodo is yet to come. Received: zenodo"
+        fetch(arguments.subset, arguments.out, data)
+
+
+def fetch(subset: int, out: Path, data: DataParams) -> None:
+    """Take the archive from where it is already, else from Zenodo."""
+    client = zenodo(data.zenodo)
+    places = [Path(data.directory), SCRATCH]
+    for folder in places:
+        if (folder / out.name).is_file():
+            client.adopt(folder, {out.name: out})
+            return
+    others = [f"subset{other}.zip" for other in data.subsets if other != subset]
+    coming = [
+        name
+        for name in others
+        if not any((folder / name).exists() for folder in [*places, out.parent])
+    ]
+    client.download({out.name: out}, ahead=coming)
+    # A second name for the same bytes: should DVC run this stage again, they are not fetched again.
+    link_in(out, SCRATCH / out.name)
+
+
+def verify(folder: Path, data: DataParams) -> None:
+    """Print what each archive is; raise unless all are as pinned."""
+    names = [f"subset{subset}.zip" for subset in data.subsets]
+    findings = zenodo(data.zenodo).verify({name: folder / name for name in names})
+    for finding in findings:
+        print(finding)
+    wrong = [finding.name for finding in findings if finding.status != "ok"]
+    if wrong:
+        msg = f"{folder}: Expected every archive with its pinned md5. Received otherwise: {wrong}"
         raise ValueError(msg)
 
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--subset", type=int, required=True, help="0..9")
-    options.add_argument("--out", type=Path, required=True, help="the archive to write")
-    run(options.parse_args(), main)
+    options.add_argument("--subset", type=int, help="0..9; needed but with --verify")
+    options.add_argument("--out", type=Path, help="the archive to write, subset{k}.zip")
+    options.add_argument("--verify", action="store_true", help="only check what is in data/raw")
+    chosen = options.parse_args()
+    if chosen.verify:
+        chosen.out = chosen.out or Path("data/raw")
+    elif chosen.subset is None or chosen.out is None:
+        options.error("--subset and --out are needed, or --verify")
+    run(chosen, main)

@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 
 from nodules.directory import take_tables
+from nodules.luna16 import official_scans
 from nodules.params import Params
 from nodules.phantom import phantom_tables
 from nodules.phantom_plan import plan_scans
-from nodules.tables import write_tables
+from nodules.tables import read_table, write_tables
+from nodules.zenodo import TABLES
 from stages.command import parser, run
+from stages.source import SCRATCH, zenodo
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -21,8 +24,11 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     elif data.source == "directory":
         take_tables(Path(data.directory), data.absent_scans, arguments.out)
     else:
-        msg = "data.source: Expected phantom or directory; zenodo is yet to come. Received: zenodo"
-        raise ValueError(msg)
+        fetched = {name: SCRATCH / name for name in TABLES}
+        zenodo(data.zenodo).download_tables(fetched)
+        tables = {name: read_table(path) for name, path in fetched.items()}
+        patients = official_scans()[["seriesuid", "patient"]]
+        write_tables(tables | {"patients.csv": patients}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -43,9 +43,10 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *command: str, fails: bool = False) -> str:
-        """Run a command in the clone; gives what it printed."""
-        environment = os.environ | {
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """Give what commands run with: this environment's dvc and python first."""
+        return os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": "",
             "GIT_AUTHOR_NAME": "test",
@@ -53,10 +54,13 @@ class Clone:
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command in the clone; gives what it printed."""
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=self.environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

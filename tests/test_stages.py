@@ -140,7 +140,6 @@ def test_good_input_goes_through(finished: Path):
         ("patches", {"patches__size_px": 64}, "patches.size_px: Expected an odd .* Received: 64"),
         ("split", {"split__shares__test": "x"}, "split.shares.test: Expected .* Received: 'x'"),
         ("train", {"classifier__dropout": 1.0}, "classifier.dropout: Expected .* Received: 1.0"),
-        ("tables", {"data__source": "zenodo"}, "data.source: Expected phantom or directory"),
         ("download", {"data__directory": "no/such"}, "data.directory: Expected .*: no/such"),
         (
             "split",

@@ -1,0 +1,146 @@
+"""Large files on the local disk: hashing, linking, moving, and whether they fit."""
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Never
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1 << 18
+
+_FICLONE = 0x40049409  # linux/fs.h: share the source's extents, copy on write
+
+
+def md5_of(path: Path) -> str:
+    """Hash the file `path` in constant memory, with a progress bar.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb", buffering=0) as file, byte_bar(path.stat().st_size, path.name) as bar:
+        for block in iter(lambda: file.read(BLOCK_BYTES), b""):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+def byte_bar(total: int, label: str, initial: int = 0) -> "tqdm[Never]":
+    """Make a progress bar over bytes, with rate and time left.
+
+    It is quiet where stderr is no terminal, and where there is nothing to do.
+    """
+    return tqdm(
+        total=total,
+        desc=label,
+        initial=initial,
+        unit="B",
+        unit_scale=True,
+        disable=None if total else True,
+    )
+
+
+def readable_bytes(count: int) -> str:
+    """Write a number of bytes for people: ``6.61GB``."""
+    return f"{tqdm.format_sizeof(count)}B"
+
+
+def require_disk(needs: Iterable[tuple[Path, int]]) -> None:
+    """Check that what is to be written will fit.
+
+    Parameters
+    ----------
+    needs
+        Folders, which need not exist yet, and the bytes that each will receive. Folders on one
+        file system share its free space.
+
+    Raises
+    ------
+    OSError
+        With ``errno.ENOSPC``, naming the bytes needed and available.
+    """
+    needed: dict[int, int] = {}
+    folders: dict[int, Path] = {}
+    for folder, size in needs:
+        existing = _nearest_existing(folder)
+        device = existing.stat().st_dev
+        needed[device] = needed.get(device, 0) + size
+        folders[device] = existing
+    for device, folder in folders.items():
+        free = shutil.disk_usage(folder).free
+        if needed[device] > free:
+            message = (
+                f"Expected {readable_bytes(needed[device])} ({needed[device]:,} bytes) of free "
+                f"disk. Received {readable_bytes(free)} ({free:,} bytes)"
+            )
+            raise OSError(errno.ENOSPC, message, str(folder))
+
+
+def same_file_system(one: Path, other: Path) -> bool:
+    """Whether two paths, which need not exist yet, lie on one file system."""
+    return _nearest_existing(one).stat().st_dev == _nearest_existing(other).stat().st_dev
+
+
+def move_in(source: Path, target: Path) -> None:
+    """Move a finished file to `target`, which is never seen half-written.
+
+    Across file systems the bytes are copied beside `target` first.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if same_file_system(source, target.parent):
+        source.replace(target)
+        return
+    beside = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, beside)
+    with beside.open("rb") as file:
+        os.fsync(file.fileno())
+    beside.replace(target)
+    source.unlink()
+
+
+def link_in(source: Path, target: Path) -> str:
+    """Make `target` the same file as `source` without copying a byte.
+
+    A reflink where the file system has them (a change of one then leaves the other alone), else a
+    hard link, else a symbolic link.
+
+    Returns
+    -------
+    str
+        ``"reflink"``, ``"hardlink"`` or ``"symlink"``.
+    """
+    source = source.resolve(strict=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.partial")
+    for kind, link in (("reflink", _reflink), ("hardlink", os.link), ("symlink", os.symlink)):
+        beside.unlink(missing_ok=True)
+        try:
+            link(source, beside)
+        except OSError as error:
+            logger.debug("no %s from %s to %s: %s", kind, source, target, error)
+            continue
+        # Renaming one hard link over another of the same file does nothing, so clear the way.
+        target.unlink(missing_ok=True)
+        beside.replace(target)
+        return kind
+    message = f"Expected a file system that links {source} to {target}. Received none that does."
+    raise OSError(errno.ENOTSUP, message)
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def _reflink(source: Path, target: Path) -> None:
+    with source.open("rb") as old, target.open("wb") as new:
+        fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())

@@ -1,0 +1,36 @@
+"""LUNA16 on Zenodo as params.yaml has it: what the stages tables and download share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nodules.params import ZenodoParams
+from nodules.retry import Patience
+from nodules.zenodo import Zenodo
+
+# Outside of every stage's output, which DVC removes before it runs the stage.
+SCRATCH = Path("tmp/download")
+REGISTRY = Path("data/zenodo.json")
+
+
+def zenodo(own: ZenodoParams) -> Zenodo:
+    """Make the client that the parameters describe.
+
+    Parameters
+    ----------
+    own
+        The section ``data.zenodo``.
+
+    Returns
+    -------
+    zenodo
+        Grows its downloads in `SCRATCH`, pins checksums in `REGISTRY`.
+    """
+    patience = Patience(tries=own.tries, stall_timeout_s=own.stall_timeout_s)
+    return Zenodo(
+        registry=REGISTRY,
+        scratch=SCRATCH,
+        base_url=own.base_url,
+        connections=own.connections,
+        patience=patience,
+    )
