@@ -1,4 +1,4 @@
-"""CT volumes inside LUNA16's archives: finding them and reading the slices that are needed.
+"""CT volumes in archives and folders: finding them and reading the slices that are needed.
 
 An archive ``subset{k}.zip`` holds ``subset{k}/{seriesuid}.mhd`` and ``.raw``. Nothing is unpacked
 to disk, and no more than a slice is in memory unless the caller keeps it.
@@ -9,35 +9,39 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nodules.metaimage import Header, parse_header
-from nodules.volume_streams import DamagedError, Source, open_member
+from nodules.volume_streams import DamagedError, Source, open_file, open_member
 
 _SKIP_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume in an archive.
+    """A volume in an archive or a folder.
 
     Parameters
     ----------
     seriesuid
-        Its id: the members' name without folder and ending.
+        Its id: the members' name without folder and ending, or DICOM's.
     archive
-        The zip file.
+        The zip file, or the folder.
     member
-        Name of the voxels' member.
+        Name of the voxels' member, or of the file (for DICOM, the folder) below the folder.
     header
-        What its ``.mhd`` says.
+        What its ``.mhd`` says; of other formats, the geometry alone counts.
     checksum
         Of the voxels as they are stored, without reading them: other voxels have another.
+    kind
+        How the voxels are read: from a zip's member, a MetaImage file, or by SimpleITK.
     """
 
     seriesuid: str
@@ -45,6 +49,7 @@ class Scan:
     member: str
     header: Header
     checksum: str
+    kind: Literal["zip", "file", "itk"] = "zip"
 
     @property
     def source(self) -> str:
@@ -53,12 +58,12 @@ class Scan:
 
 
 def list_scans(archive: Path) -> list[Scan]:
-    """Find the scans of an archive, reading headers but no voxels.
+    """Find the scans of an archive or a folder, reading headers but no voxels.
 
     Parameters
     ----------
     archive
-        A ``subset{k}.zip``.
+        A ``subset{k}.zip``, or a folder as `nodules.volume_folder` reads.
 
     Returns
     -------
@@ -73,6 +78,11 @@ def list_scans(archive: Path) -> list[Scan]:
         If the file is no zip or has no header, a header is malformed, its voxels are absent, their
         size is not what the header says, or a series UID comes twice.
     """
+    if archive.is_dir():
+        # Imported late, since it makes what this module defines.
+        from nodules.volume_folder import list_folder
+
+        return list_folder(archive)
     if not archive.is_file():
         msg = f"{archive}: Expected a zip archive of scans. Received: no file"
         raise FileNotFoundError(msg)
@@ -204,14 +214,26 @@ def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, N
     if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
         msg = f"Expected ascending slices of 0 .. {n_slices - 1}. Received: {list(z_indices)}"
         raise ValueError(msg)
+    if scan.kind == "itk":
+        from nodules.volume_folder import read_with_itk
+
+        volume = read_with_itk(scan)
+        yield from ((z, to_hu(volume[z], scan.source)) for z in z_indices)
+        return
     try:
-        with open_member(scan.archive, scan.member, scan.header.is_compressed) as source:
+        with _open(scan) as source:
             yield from _read(source, scan, z_indices)
     except (zipfile.BadZipFile, DamagedError) as error:
         msg = f"{scan.source}: Expected undamaged voxels. Received: {error}"
         raise ValueError(msg) from error
     except NotImplementedError as error:
         raise ValueError(_packed_otherwise(scan.archive, error)) from error
+
+
+def _open(scan: Scan) -> AbstractContextManager[Source]:
+    if scan.kind == "file":
+        return open_file(scan.archive / scan.member, scan.header.is_compressed)
+    return open_member(scan.archive, scan.member, scan.header.is_compressed)
 
 
 def _read(
