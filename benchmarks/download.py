@@ -5,13 +5,16 @@
 The server repeats 64 MiB of random bytes out of memory (sendfile), in a process of its own. Each
 round fetches 2 GB thrice, to a file under DIR (the system's temporary folder by default): with
 curl alone, with curl and then md5sum, which is the job that the fetcher does, and with the fetcher,
-whose time includes md5 and the final fsync. Needs curl, md5sum and 7 GB of disk.
+whose time includes md5 and the final fsync. CPU time is given beside the throughput, because three
+processors are busy at once (the server's, the fetcher's and md5's): on a machine that has fewer to
+spare, throughput says more about the machine. Needs curl, md5sum and 7 GB of disk.
 """
 
 import argparse
 import hashlib
 import multiprocessing
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -120,25 +123,37 @@ def compare(url: str, pattern: bytes, folder: Path, rounds: int) -> None:
     curl = ["curl", "--silent", "--fail", "--output", target, f"{url}/{size}"]
     names = ["curl", "curl + md5sum", "fetcher"]
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    cpu_s = dict.fromkeys(names, 0.0)
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for number in range(rounds):
         for name in names[number % 3 :] + names[: number % 3]:
             os.sync()
+            before_s = _children_cpu_s()
             if name == "curl":
                 seconds[name].append(timed(curl))
             elif name == "curl + md5sum":
                 seconds[name].append(timed(curl, ["md5sum", target]))
             else:
                 seconds[name].append(run_fetcher(f"{url}/{size}", size, md5, folder)[0])
+            cpu_s[name] += _children_cpu_s() - before_s
             for file in folder.iterdir():
                 file.unlink()
     for name in names:
         rates = sorted(size / 1e6 / second for second in seconds[name])
         median = statistics.median(rates)
-        print(f"{name:14s} {median:6.0f} MB/s  (of {[round(rate) for rate in rates]})")
+        print(
+            f"{name:14s} {median:6.0f} MB/s, {cpu_s[name] / rounds / (size / GB):.2f} CPU s per GB"
+            f"  (of {[round(rate) for rate in rates]} MB/s)"
+        )
     for name in names[:2]:
         pairs = zip(seconds[name], seconds["fetcher"], strict=True)
         ratio = statistics.median(other / ours for other, ours in pairs)
         print(f"fetcher / {name}: {ratio:.2f} (median of {rounds} rounds)")
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

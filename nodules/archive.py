@@ -39,7 +39,9 @@ _ELEMENT_BYTES = {
 }
 
 
-def check_archive(path: Path, *, full: bool = True) -> None:
+def check_archive(
+    path: Path, *, full: bool = True, tick: Callable[[], object] = lambda: None
+) -> None:
     """Refuse an archive that does not hold whole scans.
 
     Checked from the central directory and the headers: members are stored or deflated, not
@@ -54,6 +56,8 @@ def check_archive(path: Path, *, full: bool = True) -> None:
     full
         Also inflate every member, in constant memory: its length and CRC must be as stated, and
         a ``.zraw`` must inflate to the size that its header makes.
+    tick
+        Called now and then while members inflate; whatever it raises ends the check.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def check_archive(path: Path, *, full: bool = True) -> None:
             _check_directory(members, archive.start_dir)
             inflated_bytes = _check_scans(members)
             if full:
-                _check_payloads(members, inflated_bytes)
+                _check_payloads(members, inflated_bytes, tick)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         message = f"Expected {path} to be a whole zip archive. Received: {error}."
         raise ValueError(message) from error
@@ -232,11 +236,18 @@ def _voxel_bytes(member: _Member, header: dict[str, str]) -> int:
     return math.prod(int(size) for size in sizes) * _ELEMENT_BYTES[header["ElementType"]]
 
 
-def _check_payloads(members: list[_Member], inflated_bytes: dict[PurePosixPath, int]) -> None:
+def _check_payloads(
+    members: list[_Member], inflated_bytes: dict[PurePosixPath, int], tick: Callable[[], object]
+) -> None:
     archive = members[0].archive
     with byte_bar(sum(member.info.file_size for member in members), archive.name) as bar:
+
+        def count(block: bytes) -> None:
+            bar.update(len(block))
+            tick()
+
         for member in members:
-            blocks = _counted(member.blocks(), bar.update)
+            blocks = _each(member.blocks(), count)
             if member.path not in inflated_bytes:
                 for _ in blocks:
                     pass
@@ -254,9 +265,9 @@ def _check_payloads(members: list[_Member], inflated_bytes: dict[PurePosixPath, 
                 member.refuse(expected, f"{size:,}")
 
 
-def _counted(blocks: Iterator[bytes], count: Callable[[float], object]) -> Iterator[bytes]:
+def _each(blocks: Iterator[bytes], call: Callable[[bytes], None]) -> Iterator[bytes]:
     for block in blocks:
-        count(len(block))
+        call(block)
         yield block
 
 

@@ -1,11 +1,15 @@
-"""Large files on the local disk: hashing, linking, moving, and whether they fit."""
+"""Large files on the local disk: hash, link, move, take one out of a zip; see whether they fit."""
 
 import errno
 import fcntl
 import hashlib
 import logging
 import os
+import queue
 import shutil
+import threading
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Never
@@ -33,6 +37,40 @@ def md5_of(path: Path) -> str:
             digest.update(block)
             bar.update(len(block))
     return digest.hexdigest()
+
+
+class Md5Thread:
+    """md5 in a helper thread: hashlib lets go of the GIL, so hashing hides behind other work."""
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=32)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            self._md5.update(block)
+            self._blocks.task_done()
+
+    def update(self, block: bytes) -> None:
+        """Hash `block` soon; wait if many are waiting."""
+        self._blocks.put(block)
+
+    def hexdigest(self) -> str:
+        """Give the md5 of all blocks so far."""
+        self._blocks.join()
+        return self._md5.hexdigest()
+
+    def reset(self) -> None:
+        """Forget all blocks."""
+        self._blocks.join()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._blocks.put(None)
+        self._thread.join()
 
 
 def byte_bar(total: int, label: str, initial: int = 0) -> "tqdm[Never]":
@@ -135,6 +173,34 @@ def link_in(source: Path, target: Path) -> str:
         return kind
     message = f"Expected a file system that links {source} to {target}. Received none that does."
     raise OSError(errno.ENOTSUP, message)
+
+
+def extract_member(archive_path: Path, member_end: str, target: Path) -> None:
+    """Write the one member whose path is or ends in ``/member_end`` to `target`, whole or not.
+
+    Raises
+    ------
+    ValueError
+        If no member, or more than one, has that path, or the member is damaged.
+    """
+    beside = target.with_name(f".{target.name}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive_path) as archive:
+            names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{member_end}")]
+            if len(names) != 1:
+                message = (
+                    f"Expected one member .../{member_end} in {archive_path}. "
+                    f"Received {names or archive.namelist()}."
+                )
+                raise ValueError(message)
+            with archive.open(names[0]) as source, beside.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
+        beside.unlink(missing_ok=True)
+        message = f"Expected {archive_path} to hold a whole {member_end}. Received: {error}."
+        raise ValueError(message) from error
+    beside.replace(target)
 
 
 def _nearest_existing(path: Path) -> Path:

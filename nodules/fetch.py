@@ -9,21 +9,18 @@ for If-Range (RFC 9110, sections 13.1.5 and 14.2).
 
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
-import queue
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 import requests
 
-from nodules.bigfiles import BLOCK_BYTES, byte_bar
+from nodules.bigfiles import BLOCK_BYTES, Md5Thread, byte_bar, readable_bytes
 from nodules.retry import USER_AGENT, Patience, StoppedError, TryAgainError, check_status, retry
 
 logger = logging.getLogger(__name__)
@@ -86,9 +83,13 @@ def fetch(remote: Remote, scratch: Path, patience: Patience, stop: threading.Eve
         If `stop` was set. The part is kept.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    with _Download(remote, part_path(remote, scratch), patience, stop) as download:
+    missing = readable_bytes(bytes_missing(remote, scratch))
+    logger.info("%s: %s of %s to come", remote.name, missing, readable_bytes(remote.size))
+    path = part_path(remote, scratch)
+    with contextlib.closing(_Download(remote, path, patience, stop)) as download:
+        download.take_up_part()
         retry(download.attempt, remote.name, patience, stop, download.state)
-    return part_path(remote, scratch)
+    return path
 
 
 @contextlib.contextmanager
@@ -125,27 +126,25 @@ class _Download:
         self._timeout = (patience.connect_timeout_s, patience.stall_timeout_s)
         self._stop = stop
         self._mismatches = 0
-
-    def __enter__(self) -> Self:
-        self._md5 = _Md5()
+        self._have = self._best = 0
         # Unbuffered: what was received and written outlives a killed process.
-        self._file = os.fdopen(os.open(self._part, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
-        self._have = 0
+        self._file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
+        self._md5 = Md5Thread()
+        self._bar = byte_bar(0, remote.name)
+
+    def take_up_part(self) -> None:
+        """Hash what an earlier run left."""
         with byte_bar(self._part.stat().st_size, f"{self._remote.name}, kept part") as bar:
-            for block in iter(lambda: self._file.read(BLOCK_BYTES), b""):
+            while block := self._file.read(BLOCK_BYTES):
+                self._check_stop()
                 self._md5.update(block)
                 self._have += len(block)
                 bar.update(len(block))
         self._best = self._have
         self._bar = byte_bar(self._remote.size, self._remote.name, initial=self._have)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file, the bar and the hashing thread."""
         self._bar.close()
         self._file.close()
         self._md5.close()
@@ -191,8 +190,6 @@ class _Download:
                 self._begin(response)
             # read1 returns what one recv brought: a stall or a cut loses none of it.
             while block := response.raw.read1(BLOCK_BYTES):
-                if self._stop.is_set():
-                    raise StoppedError
                 if self._have + len(block) > self._remote.size:
                     self._refuse_length("more")
                 self._write(block)
@@ -200,9 +197,14 @@ class _Download:
                 self._have += len(block)
                 self._best = max(self._best, self._have)
                 self._bar.update(len(block))
+                self._check_stop()
         if self._have < self._remote.size:
             message = f"the connection ended after {self._have:,} bytes"
             raise TryAgainError(message)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
 
     def _write(self, block: bytes) -> None:
         rest = memoryview(block)
@@ -256,36 +258,6 @@ class _Download:
             f"from {self._remote.url}: that is another file. {self.state()[1]}."
         )
         raise ValueError(message)
-
-
-class _Md5:
-    """md5 in a helper thread: hashlib releases the GIL, so hashing hides behind the network."""
-
-    def __init__(self) -> None:
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=32)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while (block := self._blocks.get()) is not None:
-            self._md5.update(block)
-            self._blocks.task_done()
-
-    def update(self, block: bytes) -> None:
-        self._blocks.put(block)
-
-    def hexdigest(self) -> str:
-        self._blocks.join()
-        return self._md5.hexdigest()
-
-    def reset(self) -> None:
-        self._blocks.join()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def close(self) -> None:
-        self._blocks.put(None)
-        self._thread.join()
 
 
 def _locked(file: TextIO) -> bool:

@@ -1,7 +1,7 @@
 """Files and folders written whole or not at all, and to the same bytes for the same content.
 
-A writer works on a sibling named ``.{name}.partial``, which git and DVC ignore and which takes the
-final name only when everything is in it.
+A writer works on a sibling named ``.{stem}.partial{suffix}``, which git and DVC ignore and which
+takes the final name only when everything is in it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Yields
     ------
     partial
-        Where to write instead; the block must have made this file by its end.
+        Where to write instead, with the same suffix, by which some writers choose the format; the
+        block must have made this file by its end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)

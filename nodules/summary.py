@@ -38,8 +38,8 @@ def summarise(classifier: dict[str, Any], localizer: dict[str, Any]) -> str:
     """
     test = classifier["test"]
     lines = [
-        f"classifier on {test['n']['patches']} test patches ({test['n']['positive']} of nodules) of "
-        f"{test['n']['patients']} patients; data: {classifier['data']}",
+        f"classifier on {test['n']['patches']} test patches ({test['n']['positive']} of nodules) "
+        f"of {test['n']['patients']} patients; data: {classifier['data']}",
         *(f"  {name:18}{_interval(test[key], 3)}" for key, name in _CLASSIFIER.items()),
         "",
     ]

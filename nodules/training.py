@@ -213,16 +213,17 @@ def save_model(model: keras.Model, path: Path) -> None:
     bare = keras.models.clone_model(model)
     bare.set_weights(model.get_weights())
     with atomic_file(path) as partial:
-        dated = partial.with_name(f".{path.stem}.dated.partial.keras")
-        try:
-            bare.save(dated)
-            _copy_without_dates(dated, partial)
-        finally:
-            dated.unlink(missing_ok=True)
+        bare.save(partial)
+        _remove_dates(partial)
 
 
-def _copy_without_dates(source: Path, target: Path) -> None:
-    with zipfile.ZipFile(source) as dated, zipfile.ZipFile(target, "w") as bare:
+def _remove_dates(path: Path) -> None:
+    with atomic_file(path) as rewritten, zipfile.ZipFile(path) as dated:
+        _copy_without_dates(dated, rewritten)
+
+
+def _copy_without_dates(dated: zipfile.ZipFile, target: Path) -> None:
+    with zipfile.ZipFile(target, "w") as bare:
         for name in sorted(dated.namelist()):
             data = dated.read(name)
             if name == "metadata.json":

@@ -1,10 +1,7 @@
 """LUNA16 from Zenodo: whole files, resumed, checked against their pins, moved in atomically."""
 
 import logging
-import shutil
 import threading
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,6 +10,7 @@ from typing import Literal
 
 from nodules.archive import check_archive
 from nodules.bigfiles import (
+    extract_member,
     link_in,
     md5_of,
     move_in,
@@ -147,7 +145,7 @@ class Zenodo:
         for name, target in targets.items():
             source, member = TABLES[name]
             if member is not None:
-                _extract(self.scratch / source, member, target)
+                extract_member(self.scratch / source, member, target)
 
     def adopt(self, folder: Path, targets: Mapping[str, Path]) -> None:
         """Take files that are in `folder` already: by link, never by copy, if their md5 agrees.
@@ -171,7 +169,7 @@ class Zenodo:
             if md5 != pins[name].md5:
                 message = f"Expected {source} with md5 {pins[name].md5}. Received md5 {md5}."
                 raise ValueError(message)
-            _check(name, source)
+            _check(name, source, threading.Event())
             logger.info("%s: adopted by %s", name, link_in(source, target))
 
     def verify(self, targets: Mapping[str, Path]) -> list[Finding]:
@@ -211,7 +209,7 @@ class Zenodo:
                 logger.info("%s: already whole", target)
                 return
             part = fetch(remote, self.scratch, self.patience, stop)
-            _check(remote.name, part)
+            _check(remote.name, part, stop)
             move_in(part, target)
             logger.info("%s: %s, md5 %s", target, readable_bytes(remote.size), remote.md5)
 
@@ -251,9 +249,13 @@ class Zenodo:
         return {name: pinned[name] for name in names}
 
 
-def _check(name: str, path: Path) -> None:
+def _check(name: str, path: Path, stop: threading.Event) -> None:
+    def tick() -> None:
+        if stop.is_set():
+            raise StoppedError
+
     if name.startswith("subset"):
-        check_archive(path)
+        check_archive(path, tick=tick)
 
 
 def _is_whole(path: Path, remote: Remote) -> bool:
@@ -266,31 +268,3 @@ def _raise_first(downloads: Mapping[str, "Future[None]"]) -> None:
         logger.error("%s", error)
     if errors:
         raise errors[0]
-
-
-def _extract(archive_path: Path, member_end: str, target: Path) -> None:
-    """Write the one member whose path is or ends in ``/member_end`` to `target`, whole or not.
-
-    Raises
-    ------
-    ValueError
-        If no member, or more than one, has that path, or the member is damaged.
-    """
-    beside = target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{member_end}")]
-            if len(names) != 1:
-                message = (
-                    f"Expected one member .../{member_end} in {archive_path}. "
-                    f"Received {names or archive.namelist()}."
-                )
-                raise ValueError(message)
-            with archive.open(names[0]) as source, beside.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        beside.unlink(missing_ok=True)
-        message = f"Expected {archive_path} to hold a whole {member_end}. Received: {error}."
-        raise ValueError(message) from error
-    beside.replace(target)

@@ -433,3 +433,13 @@ def test_real_headers_make_the_sizes_that_an_independent_table_has(tmp_path: Pat
             with archive.open(f"subset/{row['seriesuid']}.raw", "w") as voxels:
                 shutil.copyfileobj(io.BytesIO(bytes(size)), voxels, 1 << 20)
     check_archive(path)
+
+
+def test_a_check_can_be_ended_early(tmp_path: Path) -> None:
+    path = write(tmp_path / "subset0.zip", scan())
+
+    def tick() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_archive(path, tick=tick)

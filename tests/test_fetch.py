@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -22,15 +23,15 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from nodules.fetch import Remote, exclusive, fetch, part_path
-from nodules.retry import Patience, StoppedError, get_json
-from tests.zenodo_server import API, Fault, ZenodoServer, serving
+from nodules.retry import Patience, StoppedError
+from tests.zenodo_server import Fault, ZenodoServer, serving
 
 NAME = "subset0.zip"
 DATA = random.Random(3723295).randbytes(300_000)
 OTHER = random.Random(4121926).randbytes(300_000)
 HASTY = Patience(
-    connect_timeout_s=5,
-    stall_timeout_s=0.4,
+    connect_timeout_s=10,
+    stall_timeout_s=10,
     tries=4,
     backoff_s=0.01,
     backoff_max_s=0.04,
@@ -52,8 +53,10 @@ def remote(server: ZenodoServer, data: bytes = DATA) -> Remote:
     return Remote(NAME, server.file_url(NAME), len(data), md5(data))
 
 
-def get(server: ZenodoServer, scratch: Path, data: bytes = DATA) -> bytes:
-    return fetch(remote(server, data), scratch, HASTY, threading.Event()).read_bytes()
+def get(
+    server: ZenodoServer, scratch: Path, data: bytes = DATA, patience: Patience = HASTY
+) -> bytes:
+    return fetch(remote(server, data), scratch, patience, threading.Event()).read_bytes()
 
 
 def leave_part(server: ZenodoServer, scratch: Path, part: bytes) -> Path:
@@ -98,18 +101,16 @@ def test_a_reset_connection_is_resumed(server: ZenodoServer, tmp_path: Path) -> 
 def test_a_stall_is_given_up_and_resumed_at_its_byte(server: ZenodoServer, tmp_path: Path) -> None:
     server.faults[NAME] = [Fault(stop_at=123_456, then="stall")]
     before = time.monotonic()
-    assert get(server, tmp_path) == DATA
+    assert get(server, tmp_path, patience=replace(HASTY, stall_timeout_s=1)) == DATA
     assert server.starts(NAME) == [0, 123_456]
-    assert HASTY.stall_timeout_s < time.monotonic() - before < HASTY.stall_timeout_s + 2
+    assert 1 < time.monotonic() - before < HASTY.stall_timeout_s
 
 
 def test_a_slow_trickle_is_no_stall(server: ZenodoServer, tmp_path: Path) -> None:
-    pieces = 8
-    pause_s = HASTY.stall_timeout_s / 4
-    server.faults[NAME] = [Fault(piece_bytes=len(DATA) // pieces, pause_s=pause_s)]
+    server.faults[NAME] = [Fault(piece_bytes=len(DATA) // 8, pause_s=0.2)]
     before = time.monotonic()
-    assert get(server, tmp_path) == DATA
-    assert time.monotonic() - before > HASTY.stall_timeout_s * 1.5
+    assert get(server, tmp_path, patience=replace(HASTY, stall_timeout_s=1)) == DATA
+    assert time.monotonic() - before > 1.4
     assert server.starts(NAME) == [0]
 
 
@@ -119,7 +120,7 @@ def test_429_waits_as_long_as_retry_after_says(server: ZenodoServer, tmp_path: P
     server.faults[NAME] = [Fault(stop_at=cut), limited]
     assert get(server, tmp_path) == DATA
     assert server.starts(NAME) == [0, cut, cut]
-    assert 1 <= server.log[2].time_s - server.log[1].time_s < 2
+    assert 1 <= server.log[2].time_s - server.log[1].time_s < 5
 
 
 def test_429_understands_retry_after_as_a_date(server: ZenodoServer, tmp_path: Path) -> None:
@@ -128,14 +129,14 @@ def test_429_understands_retry_after_as_a_date(server: ZenodoServer, tmp_path: P
     ]
     assert get(server, tmp_path) == DATA
     # HTTP dates are whole seconds, and so is the Date that they are compared with.
-    assert 0.9 <= server.log[1].time_s - server.log[0].time_s < 3
+    assert 0.9 <= server.log[1].time_s - server.log[0].time_s < 6
 
 
 def test_429_waits_for_the_rate_limit_reset(server: ZenodoServer, tmp_path: Path) -> None:
     headers = {"X-RateLimit-Reset": str(int(time.time()) + 2)}
     server.faults[NAME] = [Fault(status=429, headers=headers)]
     assert get(server, tmp_path) == DATA
-    assert 0.9 <= server.log[1].time_s - server.log[0].time_s < 3
+    assert 0.9 <= server.log[1].time_s - server.log[0].time_s < 6
 
 
 def test_429_that_says_nothing_backs_off(server: ZenodoServer, tmp_path: Path) -> None:
@@ -424,19 +425,6 @@ def test_only_one_at_a_time_holds_a_lock(tmp_path: Path) -> None:
         stop.set()
         with pytest.raises(StoppedError), exclusive(tmp_path / "lock", stop):
             pass
-
-
-def test_json_is_asked_for_with_the_same_patience(server: ZenodoServer) -> None:
-    server.faults[API] = [
-        Fault(status=500),
-        Fault(status=429, headers={"Retry-After": "1"}),
-        Fault(body=b"<html>Down for maintenance</html>"),
-    ]
-    record = get_json(f"{server.url}/api/records/3723295", HASTY)
-    assert isinstance(record, dict)
-    assert record["id"] == 3723295
-    assert len(server.api_calls) == 4
-    assert server.api_calls[2] - server.api_calls[1] >= 1
 
 
 DOWNLOADER = """

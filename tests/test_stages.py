@@ -120,7 +120,7 @@ def test_good_input_goes_through(finished: Path):
     assert sorted(split["patients"]) == [f"0{subset}{k}" for subset in range(3) for k in range(3)]
     parts = json.loads((finished / "metrics/split.json").read_text())["parts"]
     assert sum(part["nodules"] for part in parts.values()) == 9
-    assert [path.name for path in finished.rglob("*.partial")] == []
+    assert [path.name for path in finished.rglob("*.partial*")] == []
     for subset in range(3):
         taken = finished / f"raw/subset{subset}.zip"
         assert taken.samefile(finished / f"mine/subset{subset}.zip")

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import logging
 import os
 import random
@@ -19,11 +18,11 @@ import pytest
 from nodules.fetch import Remote, part_path
 from nodules.retry import Patience
 from nodules.zenodo import TABLES, Zenodo
-from tests.zenodo_server import API, Fault, ZenodoServer, serving
+from tests.zenodo_server import Fault, ZenodoServer, serving
 
 HASTY = Patience(
-    connect_timeout_s=5,
-    stall_timeout_s=1,
+    connect_timeout_s=10,
+    stall_timeout_s=10,
     tries=3,
     backoff_s=0.01,
     backoff_max_s=0.02,
@@ -147,40 +146,6 @@ def test_a_damaged_table_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "raw").iterdir()) == []
 
 
-def test_the_first_use_pins_and_later_ones_agree(server: ZenodoServer, tmp_path: Path) -> None:
-    zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-    pinned = json.loads((tmp_path / "zenodo.json").read_text())
-    assert "candidates.csv" not in pinned
-    assert set(pinned) == set(PART_1) - {"candidates.csv"}
-    for name, pin in pinned.items():
-        assert pin == {"size": len(PART_1[name]), "md5": md5(PART_1[name])}
-    zenodo(server, tmp_path).download({"subset9.zip": tmp_path / "9.zip"})
-    both = json.loads((tmp_path / "zenodo.json").read_text())
-    assert set(both) == (set(PART_1) | set(PART_2)) - {"candidates.csv"}
-    assert list(both) == sorted(both)
-    before = (tmp_path / "zenodo.json").stat().st_mtime_ns
-    zenodo(server, tmp_path).download({"subset8.zip": tmp_path / "8.zip"})
-    assert (tmp_path / "zenodo.json").stat().st_mtime_ns == before
-
-
-def test_a_pinned_checksum_that_later_differs_is_an_error_that_says_both(
-    server: ZenodoServer, tmp_path: Path
-) -> None:
-    zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-    changed = subset(99)
-    server.contents["subset1.zip"] = changed
-    server.listed["subset1.zip"] = (len(changed), md5(changed))
-    before = (tmp_path / "zenodo.json").read_bytes()
-    with pytest.raises(
-        ValueError,
-        match=rf"subset1\.zip with md5 {md5(subset(1))} .*zenodo\.json. "
-        rf"Received md5 {md5(changed)}",
-    ):
-        zenodo(server, tmp_path).download({"subset1.zip": tmp_path / "1.zip"})
-    assert (tmp_path / "zenodo.json").read_bytes() == before
-    assert [request.name for request in server.log] == ["subset0.zip"]
-
-
 def test_a_mirror_serves_as_long_as_it_agrees_with_the_pins(
     server: ZenodoServer, tmp_path: Path
 ) -> None:
@@ -190,37 +155,6 @@ def test_a_mirror_serves_as_long_as_it_agrees_with_the_pins(
         assert len(mirror.log) == 1
         with pytest.raises(ValueError, match=r"Expected subset2\.zip in record 3723295"):
             zenodo(mirror, tmp_path).download({"subset2.zip": tmp_path / "2.zip"})
-
-
-def test_relative_links_are_taken_from_the_record(server: ZenodoServer, tmp_path: Path) -> None:
-    files = [
-        {
-            "key": "subset0.zip",
-            "size": len(PART_1["subset0.zip"]),
-            "checksum": f"md5:{md5(PART_1['subset0.zip'])}",
-            "links": {"self": "3723295/files/subset0.zip/content"},
-        }
-    ]
-    server.faults[API] = [Fault(body=json.dumps({"files": files}).encode())]
-    zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-    assert (tmp_path / "0.zip").read_bytes() == PART_1["subset0.zip"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{}",
-        b"[]",
-        b'{"files": [{"key": "subset0.zip"}]}',
-        b'{"files": [{"key": "subset0.zip", "size": 1, "checksum": "sha256:0", '
-        b'"links": {"self": "x"}}]}',
-    ],
-)
-def test_what_is_no_record_is_an_error(server: ZenodoServer, tmp_path: Path, body: bytes) -> None:
-    server.faults[API] = [Fault(body=body)]
-    with pytest.raises(ValueError, match=r"Expected a record with files\[\].*/api/records/3723295"):
-        zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-    assert not (tmp_path / "zenodo.json").exists()
 
 
 def test_unknown_names_and_records_are_errors(server: ZenodoServer, tmp_path: Path) -> None:
@@ -234,14 +168,6 @@ def test_unknown_names_and_records_are_errors(server: ZenodoServer, tmp_path: Pa
         pytest.raises(ConnectionError, match=r"HTTP 404 .*/api/records/3723295"),
     ):
         zenodo(empty, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-
-
-def test_a_registry_that_is_none_is_an_error(server: ZenodoServer, tmp_path: Path) -> None:
-    for text in ("<<<<<<< HEAD", "[]", '{"subset0.zip": {"md5": "0"}}'):
-        (tmp_path / "zenodo.json").write_text(text)
-        with pytest.raises(ValueError, match=rf"Expected {tmp_path}/zenodo.json to hold"):
-            zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "0.zip"})
-        assert (tmp_path / "zenodo.json").read_text() == text
 
 
 @pytest.mark.parametrize("connections", [1, 2])
