@@ -95,6 +95,16 @@ class NegativeParams(Strict):
 
     other_slices_per_scan: Count
     candidates_per_scan: Count
+    candidates_per_positive: Annotated[float, Field(ge=0, le=100_000)]
+    random_lung_per_scan: Count
+    avoid_excluded: bool
+
+
+class SpacingParams(Strict):
+    """The grid that patches are cut on (``patches.spacing_mm``)."""
+
+    in_plane: Annotated[float, Field(ge=0.1, le=10)] | None
+    z: Annotated[float, Field(ge=0.1, le=10)] | None
 
 
 class PatchParams(Strict):
@@ -102,8 +112,12 @@ class PatchParams(Strict):
 
     size_px: Annotated[int, Field(ge=9, le=257), Odd]
     depth: Annotated[int, Field(ge=1, le=65), Odd]
+    slice_pitch: Annotated[float, Field(gt=0, le=50)]
+    slice_pitch_unit: Literal["slices", "mm"]
+    spacing_mm: SpacingParams
     jitter_px: Count
     positives_per_nodule: Annotated[int, Field(ge=1)]
+    positive_slices: Literal["centre", "spanned"]
     negatives: NegativeParams
     seed: Seed
 
@@ -113,6 +127,16 @@ class PatchParams(Strict):
             msg = (
                 f"Expected jitter_px of at most {self.size_px // 2}, half of size_px, so that a "
                 f"nodule's centre stays in its patch. Received: {self.jitter_px}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_whole(self) -> PatchParams:
+        if self.slice_pitch_unit == "slices" and not self.slice_pitch.is_integer():
+            msg = (
+                "Expected a whole slice_pitch, or slice_pitch_unit: mm. "
+                f"Received: {self.slice_pitch:g} slices"
             )
             raise ValueError(msg)
         return self
@@ -210,9 +234,21 @@ class EvaluateParams(Strict):
 
 
 class ParallelParams(Strict):
-    """How many processes share a stage's scans (``parallel``): results never depend on it."""
+    """Who shares a stage's scans (``parallel``): results never depend on it."""
 
     jobs: Annotated[int, Field(ge=-1), AfterValidator(_is_not_zero)]
+    backend: Literal["loky", "dask"]
+    address: str | None
+
+    @model_validator(mode="after")
+    def _cluster_has_an_address(self) -> ParallelParams:
+        if self.backend == "dask" and not self.address:
+            msg = (
+                "Expected the scheduler's address, such as tcp://host:8786, for backend dask. "
+                f"Received: {self.address!r}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class Params(Strict):

@@ -1,47 +1,55 @@
-"""CT volumes inside LUNA16's archives: finding them and reading the slices that are needed.
+"""CT volumes in archives and folders: finding them and reading the slices that are needed.
 
 An archive ``subset{k}.zip`` holds ``subset{k}/{seriesuid}.mhd`` and ``.raw``. Nothing is unpacked
-to disk: a member is inflated as a stream, and slices nobody asked for are passed over.
+to disk, and no more than a slice is in memory unless the caller keeps it.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nodules.metaimage import Header, parse_header
+from nodules.volume_streams import DamagedError, Source, open_file, open_member
 
-_SKIP_BYTES = 1 << 20
+_SKIP_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume in an archive.
+    """A volume in an archive or a folder.
 
     Parameters
     ----------
     seriesuid
-        Its id: the members' name without folder and ending.
+        Its id: the members' name without folder and ending, or DICOM's.
     archive
-        The zip file.
+        The zip file, or the folder.
     member
-        Name of the voxels' member.
+        Name of the voxels' member, or of the file (for DICOM, the folder) below the folder.
     header
-        What its ``.mhd`` says.
+        What its ``.mhd`` says; of other formats, the geometry alone counts.
+    checksum
+        Of the voxels as they are stored, without reading them: other voxels have another.
+    kind
+        How the voxels are read: from a zip's member, a MetaImage file, or by SimpleITK.
     """
 
     seriesuid: str
     archive: Path
     member: str
     header: Header
+    checksum: str
+    kind: Literal["zip", "file", "itk"] = "zip"
 
     @property
     def source(self) -> str:
@@ -50,12 +58,12 @@ class Scan:
 
 
 def list_scans(archive: Path) -> list[Scan]:
-    """Find the scans of an archive, reading headers but no voxels.
+    """Find the scans of an archive or a folder, reading headers but no voxels.
 
     Parameters
     ----------
     archive
-        A ``subset{k}.zip``.
+        A ``subset{k}.zip``, or a folder as `nodules.volume_folder` reads.
 
     Returns
     -------
@@ -70,15 +78,20 @@ def list_scans(archive: Path) -> list[Scan]:
         If the file is no zip or has no header, a header is malformed, its voxels are absent, their
         size is not what the header says, or a series UID comes twice.
     """
+    if archive.is_dir():
+        # Imported late, since it makes what this module defines.
+        from nodules.volume_folder import list_folder
+
+        return list_folder(archive)
     if not archive.is_file():
         msg = f"{archive}: Expected a zip archive of scans. Received: no file"
         raise FileNotFoundError(msg)
     try:
         with zipfile.ZipFile(archive) as opened:
-            sizes = {info.filename: info.file_size for info in opened.infolist()}
+            members = {info.filename: info for info in opened.infolist()}
             scans = [
-                _scan(archive, name, opened.read(name), sizes)
-                for name in sizes
+                _scan(archive, name, opened.read(name), members)
+                for name in members
                 if name.endswith(".mhd")
             ]
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -87,7 +100,7 @@ def list_scans(archive: Path) -> list[Scan]:
     except NotImplementedError as error:
         raise ValueError(_packed_otherwise(archive, error)) from error
     if not scans:
-        msg = f"{archive}: Expected at least one scan. Received: {len(sizes)} members, no .mhd"
+        msg = f"{archive}: Expected at least one scan. Received: {len(members)} members, no .mhd"
         raise ValueError(msg)
     scans.sort(key=lambda scan: scan.seriesuid)
     for one, other in pairwise(scans):
@@ -104,16 +117,17 @@ def _packed_otherwise(archive: Path, error: NotImplementedError) -> str:
     )
 
 
-def _scan(archive: Path, name: str, text: bytes, sizes: dict[str, int]) -> Scan:
+def _scan(archive: Path, name: str, text: bytes, members: dict[str, zipfile.ZipInfo]) -> Scan:
     header = parse_header(text.decode("utf-8", errors="replace"), f"{archive}: {name}")
     path = PurePosixPath(name)
     member = str(path.with_name(header.data_file))
-    if member not in sizes:
+    if member not in members:
         msg = f"{archive}: Expected the member {member}, which {name} names. Received: no such"
         raise ValueError(msg)
     if not header.is_compressed:
-        check_payload(sizes[member], header, f"{archive}: {member}")
-    return Scan(path.stem, archive, member, header)
+        check_payload(members[member].file_size, header, f"{archive}: {member}")
+    checksum = f"crc32 {members[member].CRC:08x} of {members[member].file_size} bytes"
+    return Scan(path.stem, archive, member, header, checksum)
 
 
 def check_payload(size: int, header: Header, source: str) -> None:
@@ -143,9 +157,7 @@ def check_payload(size: int, header: Header, source: str) -> None:
 
 
 def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
-    """Read axial slices of a scan.
-
-    The member is read to its end, so that its checksum is verified whatever slices are asked for.
+    """Read axial slices of a scan into one array.
 
     Parameters
     ----------
@@ -162,79 +174,84 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
     Raises
     ------
     ValueError
+        As `stream_slices`.
+    """
+    _, rows, columns = scan.header.geometry.shape_zyx
+    slices_hu = np.empty((len(z_indices), rows, columns), dtype=np.int16)
+    for row, (_, slice_hu) in enumerate(stream_slices(scan, z_indices)):
+        slices_hu[row] = slice_hu
+    return slices_hu
+
+
+def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """Read axial slices of a scan one after another, opening it once.
+
+    Of uncompressed voxels only these slices are read. A compressed member is inflated to its end,
+    so that its checksum is verified whatever slices are asked for; slices that are not are passed
+    over.
+
+    Parameters
+    ----------
+    scan
+        From `list_scans`.
+    z_indices
+        Which slices: distinct, ascending, each in 0 .. slices - 1.
+
+    Yields
+    ------
+    z
+        Of `z_indices`, in their order.
+    slice_hu
+        int16 of shape (rows, columns), HU.
+
+    Raises
+    ------
+    ValueError
         If the voxels are damaged, short or long, or do not fit int16; the message names the member.
         If the slices asked for are not ascending or not in the volume.
     """
-    columns, rows, n_slices = scan.header.geometry.size_xyz
+    n_slices = scan.header.geometry.size_xyz[2]
     if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
         msg = f"Expected ascending slices of 0 .. {n_slices - 1}. Received: {list(z_indices)}"
         raise ValueError(msg)
-    slices_hu = np.empty((len(z_indices), rows, columns), dtype=np.int16)
+    if scan.kind == "itk":
+        from nodules.volume_folder import read_with_itk
+
+        volume = read_with_itk(scan)
+        yield from ((z, to_hu(volume[z], scan.source)) for z in z_indices)
+        return
     try:
-        with zipfile.ZipFile(scan.archive) as opened, opened.open(scan.member) as member:
-            stream = _Inflater(member) if scan.header.is_compressed else member
-            _fill(slices_hu, stream, scan, z_indices)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        with _open(scan) as source:
+            yield from _read(source, scan, z_indices)
+    except (zipfile.BadZipFile, DamagedError) as error:
         msg = f"{scan.source}: Expected undamaged voxels. Received: {error}"
         raise ValueError(msg) from error
     except NotImplementedError as error:
         raise ValueError(_packed_otherwise(scan.archive, error)) from error
-    return slices_hu
 
 
-def _fill(
-    slices_hu: NDArray[np.int16],
-    stream: IO[bytes] | _Inflater,
-    scan: Scan,
-    z_indices: Sequence[int],
-) -> None:
+def _open(scan: Scan) -> AbstractContextManager[Source]:
+    if scan.kind == "file":
+        return open_file(scan.archive / scan.member, scan.header.is_compressed)
+    return open_member(scan.archive, scan.member, scan.header.is_compressed)
+
+
+def _read(
+    source: Source, scan: Scan, z_indices: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    _, rows, columns = scan.header.geometry.shape_zyx
     slice_bytes = scan.header.slice_bytes
     position = 0
-    for row, z in enumerate(z_indices):
-        position += _skip(stream, z * slice_bytes - position)
-        data = _read_exactly(stream, slice_bytes)
-        position += len(data)
-        if len(data) < slice_bytes:
+    for z in z_indices:
+        position += source.skip(z * slice_bytes - position)
+        voxels = np.empty((rows, columns), dtype=scan.header.dtype)
+        position += source.readinto(voxels.reshape(-1).view(np.uint8).data)
+        if position < (z + 1) * slice_bytes:
             break
-        voxels = np.frombuffer(data, dtype=scan.header.dtype).reshape(slices_hu.shape[1:])
-        slices_hu[row] = to_hu(voxels, scan.source)
-    while skipped := _skip(stream, _SKIP_BYTES):
+        yield z, to_hu(voxels, scan.source)
+    while skipped := source.skip(_SKIP_BYTES):
         position += skipped
     check_payload(position, scan.header, scan.source)
-
-
-def _skip(stream: IO[bytes] | _Inflater, count: int) -> int:
-    done = 0
-    while done < count and (data := stream.read(min(_SKIP_BYTES, count - done))):
-        done += len(data)
-    return done
-
-
-def _read_exactly(stream: IO[bytes] | _Inflater, count: int) -> bytes:
-    parts = []
-    while count > 0 and (data := stream.read(count)):
-        parts.append(data)
-        count -= len(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class _Inflater:
-    """The bytes of a zlib stream, a piece at a time."""
-
-    def __init__(self, compressed: IO[bytes]) -> None:
-        self._compressed = compressed
-        self._zlib = zlib.decompressobj()
-
-    def read(self, count: int) -> bytes:
-        """Up to `count` more bytes; none at the end."""
-        while not self._zlib.eof:
-            pending = self._zlib.unconsumed_tail or self._compressed.read(_SKIP_BYTES)
-            if not pending:
-                msg = "a compressed stream that ends too early"
-                raise EOFError(msg)
-            if data := self._zlib.decompress(pending, count):
-                return data
-        return b""
 
 
 def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:
@@ -250,7 +267,7 @@ def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:
     Returns
     -------
     hu
-        int16 of the same shape.
+        int16 of the same shape; `voxels` itself where it is that already.
 
     Raises
     ------
@@ -258,7 +275,7 @@ def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:
         If a value is not finite or beyond int16.
     """
     if voxels.dtype.kind == "i" and voxels.dtype.itemsize <= 2:
-        return voxels.astype(np.int16)
+        return voxels.astype(np.int16, copy=False)
     limits = np.iinfo(np.int16)
     low, high = voxels.min(), voxels.max()
     if not (low >= limits.min and high <= limits.max):

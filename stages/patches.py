@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nodules.parallel import Workers
 from nodules.params import Params
-from nodules.patches import make_patches
+from nodules.patches import Tables, make_patches
+from nodules.resampling import PatchShape
 from nodules.sampling import Sampling
 from nodules.tables import read_table
 from stages.command import parser, run
@@ -18,20 +20,29 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     make_patches(
         arguments.archive,
         arguments.subset,
-        read_table(arguments.tables / "annotations.csv"),
-        read_table(arguments.tables / "candidates_V2.csv"),
-        read_table(arguments.tables / "patients.csv"),
+        Tables(
+            annotations=read_table(arguments.tables / "annotations.csv"),
+            excluded=read_table(arguments.tables / "annotations_excluded.csv"),
+            candidates=read_table(arguments.tables / "candidates_V2.csv"),
+            patients=read_table(arguments.tables / "patients.csv"),
+        ),
         Sampling(
-            size_px=wanted.size_px,
-            depth=wanted.depth,
+            shape=PatchShape(
+                size_px=wanted.size_px,
+                depth=wanted.depth,
+                in_plane_mm=wanted.spacing_mm.in_plane,
+                z_mm=wanted.spacing_mm.z,
+                pitch=wanted.slice_pitch,
+                pitch_unit=wanted.slice_pitch_unit,
+            ),
             jitter_px=wanted.jitter_px,
             positives_per_nodule=wanted.positives_per_nodule,
-            other_slices_per_scan=wanted.negatives.other_slices_per_scan,
-            candidates_per_scan=wanted.negatives.candidates_per_scan,
+            positive_slices=wanted.positive_slices,
             seed=wanted.seed,
+            **wanted.negatives.model_dump(),
         ),
         arguments.out,
-        params.parallel.jobs,
+        Workers(**params.parallel.model_dump()),
     )
 
 

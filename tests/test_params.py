@@ -27,6 +27,7 @@ def walk(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 KEYS = walk(TREE)
 SECTIONS = ["", *(key for key, value in KEYS if isinstance(value, dict))]
 GONE = object()
+NULL_OR_WORD = {"parallel.address"}
 
 
 def refusal(tmp_path: Path, key: str, value: object) -> str:
@@ -72,8 +73,11 @@ def test_every_key_is_needed(tmp_path, key):
 
 @pytest.mark.parametrize("key", [key for key, _ in KEYS])
 def test_no_key_takes_a_value_of_another_type(tmp_path, key):
-    is_word = isinstance(dict(KEYS)[key], str)
-    for wrong in (None, 5 if is_word else "word", {"a": 1}, [[1]]):
+    is_word = isinstance(dict(KEYS)[key], str) or key in NULL_OR_WORD
+    wrongs = [5 if is_word else "word", {"a": 1}, [[1]]]
+    if dict(KEYS)[key] is not None:
+        wrongs.append(None)
+    for wrong in wrongs:
         assert refusal(tmp_path, key, wrong).startswith(key)
     if not isinstance(dict(KEYS)[key], bool):
         assert refusal(tmp_path, key, value=True).startswith(key)
@@ -119,6 +123,15 @@ TRAIN = [
         ("patches.size_px", 66),
         ("patches.depth", 0),
         ("patches.depth", 2),
+        ("patches.slice_pitch", 0),
+        ("patches.slice_pitch", 1.5),
+        ("patches.slice_pitch_unit", "px"),
+        ("patches.spacing_mm.in_plane", 0),
+        ("patches.spacing_mm.z", 11),
+        ("patches.positive_slices", "all"),
+        ("patches.negatives.candidates_per_positive", -0.5),
+        ("patches.negatives.random_lung_per_scan", -1),
+        ("patches.negatives.avoid_excluded", "yes"),
         ("patches.jitter_px", -1),
         ("patches.jitter_px", 33),
         ("patches.positives_per_nodule", 0),
@@ -137,6 +150,8 @@ TRAIN = [
         ("evaluate.seed", -1),
         ("parallel.jobs", 0),
         ("parallel.jobs", -2),
+        ("parallel.backend", "dask"),
+        ("parallel.backend", "mpi"),
     ],
 )
 def test_values_out_of_range_are_refused_by_key(tmp_path, key, value):

@@ -12,12 +12,13 @@ from small_luna import FLIPPED, itk_image, noise, points
 
 from nodules.geometry import AIR_HU, Geometry
 from nodules.packing import Volume, write_archive
-from nodules.patches import cut_patches, make_patches, needed_slices
+from nodules.parallel import Workers
+from nodules.patches import Tables, make_patches
+from nodules.resampling import PatchShape
 from nodules.sampling import Sampling
 
 SAMPLING = Sampling(
-    size_px=15,
-    depth=1,
+    shape=PatchShape(15, 1),
     jitter_px=5,
     positives_per_nodule=3,
     other_slices_per_scan=4,
@@ -43,19 +44,21 @@ CANDIDATES = points(
     [(v, (x, 10, z), k) for v in VOLUMES for x in (1, 8, 14) for z in (0, 3) for k in (0, 1)],
     "class",
 )
+EXCLUDED = points([(VOLUMES[0], (15, 12, 4), -1.0)], "diameter_mm")
 PATIENTS = pd.DataFrame({"seriesuid": ["1.1", "1.2", "1.3"], "patient": ["007", "1e5", "NA"]})
 
 
 def make(out: Path, volumes=VOLUMES, annotations=ANNOTATIONS, sampling=SAMPLING, jobs=1):
     archive = out.with_name(f"{out.name}.zip")
     write_archive(archive, "subset4", volumes)
-    counts = make_patches(archive, 4, annotations, CANDIDATES, PATIENTS, sampling, out, jobs)
+    tables = Tables(annotations, EXCLUDED, CANDIDATES, PATIENTS)
+    counts = make_patches(archive, 4, tables, sampling, out, Workers(jobs))
     return np.load(out / "patches.npy"), pd.read_parquet(out / "index.parquet"), counts
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_each_patch_is_what_itk_cuts_and_each_label_where_itk_puts_it(tmp_path: Path, depth):
-    sampling = dataclasses.replace(SAMPLING, depth=depth)
+    sampling = dataclasses.replace(SAMPLING, shape=PatchShape(15, depth))
     patches, index, _ = make(tmp_path / "p", sampling=sampling)
     assert patches.dtype == np.int16
     assert patches.shape == (len(index), depth, 15, 15)
@@ -137,7 +140,16 @@ def test_a_scan_gives_the_same_patches_whatever_scans_are_beside_it(tmp_path: Pa
 
 
 @pytest.mark.parametrize("direction", [None, FLIPPED])
-def test_the_nodule_is_where_and_as_large_as_the_label_says(tmp_path: Path, direction):
+@pytest.mark.parametrize(
+    "shape",
+    [
+        PatchShape(31, 13),
+        PatchShape(51, 25, 0.47, 0.55),
+        PatchShape(31, 13, pitch=0.8, pitch_unit="mm"),
+    ],
+    ids=["native", "resampled", "pitch"],
+)
+def test_the_nodule_is_where_and_as_large_as_the_label_says(tmp_path: Path, direction, shape):
     geometry = Geometry((48, 44, 15), (0.7, 0.7, 0.9), (-3.0, 8.0, -50.0))
     geometry = dataclasses.replace(geometry, direction=direction or geometry.direction)
     center, diameter_mm, fine = (23.37, 20.81, 7.24), 8.0, 8
@@ -155,7 +167,7 @@ def test_the_nodule_is_where_and_as_large_as_the_label_says(tmp_path: Path, dire
     share = inside.reshape(z, fine, y, fine, x, fine).mean(axis=(1, 3, 5))
     volume = Volume("1.1", geometry, np.rint(AIR_HU + 1000 * share).astype(np.int16))
     annotations = points([(volume, center, diameter_mm)], "diameter_mm")
-    sampling = dataclasses.replace(SAMPLING, size_px=31, depth=13, positives_per_nodule=20)
+    sampling = dataclasses.replace(SAMPLING, shape=shape, positives_per_nodule=20)
     patches, index, _ = make(tmp_path / "p", [volume], annotations, sampling)
     rows = index.query("kind == 'positive'")
     assert rows[["jitter_x_px", "jitter_y_px"]].nunique().min() > 3
@@ -164,9 +176,66 @@ def test_the_nodule_is_where_and_as_large_as_the_label_says(tmp_path: Path, dire
         levels, ys, xs = np.indices(patch.shape)
         centroid = [(weight * place).sum() / weight.sum() for place in (xs, ys, levels)]
         assert centroid[:2] == pytest.approx([row.x_px, row.y_px], abs=0.1)
-        assert centroid[2] - 6 == pytest.approx(center[2] - row.center_z, abs=0.1)
-        volume_px = weight.sum() / 1000 * geometry.spacing_xyz_mm[2] / geometry.spacing_xyz_mm[0]
+        apart_mm = row.nodule_z_mm - row.center_z_mm
+        assert (centroid[2] - shape.depth // 2) * row.pitch_mm == pytest.approx(apart_mm, abs=0.1)
+        volume_px = weight.sum() / 1000 * row.pitch_mm / row.spacing_x_mm
         assert (6 * volume_px / np.pi) ** (1 / 3) == pytest.approx(row.diameter_px, rel=0.02)
+
+
+@pytest.mark.parametrize("in_plane_mm", [None, 0.5])
+def test_each_section_is_as_wide_as_its_chord_says(tmp_path: Path, in_plane_mm):
+    geometry = Geometry((60, 60, 16), (0.6, 0.6, 1.0), (0.0, 0.0, 0.0))
+    center, diameter_mm = (30.2, 29.7, 8.3), 9.0
+    z, y, x = np.indices(geometry.shape_zyx)
+    # Sections by the slices' middle planes, with soft edges a pixel wide.
+    chord_mm = np.sqrt(np.maximum(diameter_mm**2 - 4 * (z - center[2]) ** 2, 0))
+    apart_px = chord_mm / 2 / 0.6 - np.hypot(x - center[0], y - center[1])
+    share = np.clip(apart_px + 0.5, 0, 1) * (chord_mm > 0)
+    volume = Volume("1.1", geometry, np.rint(AIR_HU + 1000 * share).astype(np.int16))
+    annotations = points([(volume, center, diameter_mm)], "diameter_mm")
+    sampling = dataclasses.replace(
+        SAMPLING,
+        shape=PatchShape(41, 1, in_plane_mm),
+        positives_per_nodule=40,
+        positive_slices="spanned",
+    )
+    patches, index, _ = make(tmp_path / "p", [volume], annotations, sampling)
+    rows = index.query("kind == 'positive'")
+    assert set(rows["center_z"]) == {4, 5, 6, 7, 8, 9, 10, 11, 12}
+    assert rows["chord_px"].nunique() == 9
+    assert set(rows["diameter_mm"]) == {9.0}
+    for patch, row in zip(patches[rows.index], rows.itertuples(), strict=True):
+        area_px = (patch.astype(np.float64) - AIR_HU).sum() / 1000
+        assert 2 * np.sqrt(area_px / np.pi) == pytest.approx(row.chord_px, abs=0.2)
+
+
+def test_lung_negatives_are_cut_with_the_others(tmp_path: Path):
+    geometry = Geometry((120, 100, 30), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    z, y, x = np.indices(geometry.shape_zyx)
+    hu = np.full(geometry.shape_zyx, -1000, np.int16)
+    hu[np.hypot((x - 60) / 55, (y - 50) / 45) < 1] = 40
+    is_lung = (np.hypot((x - 35) / 18, (y - 50) / 30) < 1) | (
+        np.hypot((x - 85) / 18, (y - 50) / 30) < 1
+    )
+    hu[is_lung] = -850 + (z + y)[is_lung] % 50
+    volume = Volume("1.1", geometry, hu)
+    sampling = dataclasses.replace(SAMPLING, jitter_px=0, random_lung_per_scan=12)
+    nodule = points([(volume, (35, 50, 15), 6.0)], "diameter_mm")
+    plain = dataclasses.replace(sampling, random_lung_per_scan=0)
+    before, index_before, _ = make(tmp_path / "a", [volume], nodule, plain)
+    patches, index, counts = make(tmp_path / "b", [volume], nodule, sampling, jobs=2)
+    rows = index.query("kind == 'random_lung'")
+    assert len(rows) == counts["requests"]["random_lung.cut"] == 12
+    assert (patches[rows.index, 0, 7, 7] < -750).all()
+    padded = np.pad(hu, 20, constant_values=AIR_HU)
+    for patch, row in zip(patches[rows.index], rows.itertuples(), strict=True):
+        y0, x0 = row.center_y + 13, row.center_x + 13
+        np.testing.assert_array_equal(
+            patch[0], padded[row.center_z + 20, y0 : y0 + 15, x0 : x0 + 15]
+        )
+    # The other patches are what they are without.
+    np.testing.assert_array_equal(patches[: len(before)], before)
+    pd.testing.assert_frame_equal(index[: len(before)], index_before)
 
 
 def test_a_subset_without_patches_is_an_empty_store(tmp_path: Path):
@@ -178,17 +247,6 @@ def test_a_subset_without_patches_is_an_empty_store(tmp_path: Path):
     assert index.columns.tolist() == full.columns.tolist()
     both = pd.concat([index, full], ignore_index=True)
     assert both.dtypes.to_dict() == full.dtypes.to_dict()
-
-
-def test_slices_needed_are_those_of_the_volume():
-    assert needed_slices(np.array([0, 4, 5]), 3, 6) == [0, 1, 3, 4, 5]
-    assert needed_slices(np.array([7]), 1, 6) == []
-
-
-def test_a_patch_beyond_the_volume_is_air():
-    slices = np.zeros((1, 8, 9), np.int16)
-    patches = cut_patches(slices, [2], np.array([[30, 4, 2], [4, -9, 2], [4, 4, 4]]), 3, 5)
-    assert (patches == AIR_HU).all()
 
 
 @pytest.mark.parametrize(
@@ -213,6 +271,7 @@ def test_what_cannot_be_cut_is_named_and_leaves_nothing(tmp_path: Path, change, 
         data = bytearray(archive.read_bytes())
         data[3000] ^= 0xFF
         archive.write_bytes(data)
+    tables = Tables(annotations, EXCLUDED, CANDIDATES, patients)
     with pytest.raises(ValueError, match=expected):
-        make_patches(archive, 4, annotations, CANDIDATES, patients, SAMPLING, tmp_path / "p", jobs)
+        make_patches(archive, 4, tables, SAMPLING, tmp_path / "p", Workers(jobs))
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]

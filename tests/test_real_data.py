@@ -14,7 +14,8 @@ import SimpleITK as sitk
 from nodules.directory import take_archive, take_tables
 from nodules.files import write_csv
 from nodules.geometry import AIR_HU
-from nodules.patches import make_patches
+from nodules.patches import Tables, make_patches
+from nodules.resampling import PatchShape
 from nodules.sampling import Sampling
 from nodules.tables import COORDINATES, read_table
 
@@ -22,7 +23,7 @@ UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001."
 WITH_NODULE = UID + "179049373636438705059720603192"  # subset 1: one nodule, 23.35 mm
 WITHOUT = UID + "619372068417051974713149104919"  # subset 3: none
 SUBSETS = {1: WITH_NODULE, 3: WITHOUT}
-SAMPLING = Sampling(65, 3, 10, 20, 6, 8, seed=16)
+SAMPLING = Sampling(PatchShape(65, 3), 10, 20, 6, 8, seed=16)
 
 
 def candidates_of(real: Path, annotations: pd.DataFrame) -> pd.DataFrame:
@@ -52,15 +53,13 @@ def real(real_data: Path, tmp_path_factory) -> SimpleNamespace:
     candidates = candidates_of(real_data, read_table(mine / "annotations.csv"))
     write_csv(mine / "candidates_V2.csv", candidates)
     take_tables(mine, "report", folder / "raw")
-    tables = [
-        read_table(folder / "raw" / name)
-        for name in ("annotations.csv", "candidates_V2.csv", "patients.csv")
-    ]
+    names = ("annotations.csv", "annotations_excluded.csv", "candidates_V2.csv", "patients.csv")
+    tables = Tables(*(read_table(folder / "raw" / name) for name in names))
     indices, patches = [], []
     for subset in SUBSETS:
         archive, out = folder / f"raw/subset{subset}.zip", folder / f"patches/subset{subset}"
         take_archive(mine, subset, archive)
-        make_patches(archive, subset, *tables, SAMPLING, out)
+        make_patches(archive, subset, tables, SAMPLING, out)
         indices.append(pd.read_parquet(out / "index.parquet"))
         patches.append(np.load(out / "patches.npy"))
     return SimpleNamespace(

@@ -14,6 +14,7 @@ from small_luna import noise
 from nodules.metaimage import format_header
 from nodules.packing import write_archive
 from nodules.volume import list_scans, read_slices, to_hu
+from nodules.volume_streams import Plain
 
 
 def zip_files(archive: Path, *paths: Path, method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -155,11 +156,44 @@ def test_a_damaged_byte_is_caught_whatever_slices_are_asked_for(archive: Path, w
         read_slices(scan, wanted)
 
 
+def test_a_wrong_checksum_is_caught_at_the_end(archive: Path):
+    scan = list_scans(archive)[0]
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        crc = opened.getinfo(scan.member).CRC.to_bytes(4, "little")
+    place = data.index(crc, data.rindex(b"PK\x01\x02", 0, data.rindex(scan.member.encode())))
+    data[place] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(ValueError, match=r"1.2.30.raw: Expected undamaged .* Received: CRC-32 "):
+        read_slices(scan, [0])
+
+
+def test_of_stored_voxels_only_the_slices_asked_for_are_read(tmp_path: Path):
+    volume = noise("a")
+    (tmp_path / "a.mhd").write_text(format_header(volume.geometry, "a.raw"))
+    (tmp_path / "a.raw").write_bytes(volume.voxels_hu.tobytes())
+    files = tmp_path / "a.mhd", tmp_path / "a.raw"
+    (scan,) = list_scans(zip_files(tmp_path / "a.zip", *files, method=zipfile.ZIP_STORED))
+    reads: list[int] = []
+
+    class Counting(Plain):
+        def readinto(self, buffer: memoryview) -> int:
+            reads.append(len(buffer))
+            return super().readinto(buffer)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("nodules.volume_streams.Plain", Counting)
+        slices_hu = read_slices(scan, [2, 3, 8])
+    np.testing.assert_array_equal(slices_hu, volume.voxels_hu[[2, 3, 8]])
+    assert reads == [30 * 26 * 2] * 3
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
         (zlib.compress(bytes(14040))[:-9], "Expected undamaged voxels. Received: a compressed str"),
-        (b"no zlib stream", "Expected undamaged voxels. Received: Error -3"),
+        (b"no zlib stream", "Expected undamaged voxels. Received: Error -5"),
+        (zlib.compress(bytes(14040))[:-1] + b"?", "Expected undamaged .* Received: Error .*check"),
         (zlib.compress(bytes(14038)), "Expected 14040 bytes .* Received: 14038 bytes"),
         (zlib.compress(bytes(3_000_000)), "Expected 14040 bytes .* Received: 3000000 bytes"),
     ],

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_luna import itk_image
+from test_geometry import DIRECTIONS
+
+from nodules.geometry import AIR_HU, Geometry
+from nodules.packing import Volume
+from nodules.resampling import Grid, PatchShape, cut_patches, make_grid, needed_slices
+
+spacing_mm = st.floats(0.3, 3)
+shapes = st.builds(
+    PatchShape,
+    size_px=st.sampled_from([5, 9]),
+    depth=st.sampled_from([1, 3, 5]),
+    in_plane_mm=st.one_of(st.none(), spacing_mm),
+    z_mm=st.one_of(st.none(), spacing_mm),
+    pitch=st.sampled_from([1.0, 2.0, 3.0]),
+    pitch_unit=st.sampled_from(["slices", "mm"]),
+)
+
+
+@st.composite
+def volumes(draw) -> Volume:
+    geometry = Geometry(
+        draw(st.tuples(*[st.integers(1, 14)] * 3)),
+        draw(st.tuples(*[spacing_mm] * 3)),
+        (-11.5, 20.25, -300.0),
+        draw(st.sampled_from(DIRECTIONS)),
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    return Volume("a", geometry, rng.integers(-1000, 3000, geometry.shape_zyx, np.int16))
+
+
+def resampled_by_itk(volume: Volume, grid: Grid) -> np.ndarray:
+    """The whole volume on the grid, with ten points of air about it."""
+    resample = sitk.ResampleImageFilter()
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetOutputSpacing(grid.geometry.spacing_xyz_mm)
+    resample.SetOutputDirection(grid.native.direction)
+    resample.SetOutputOrigin(grid.geometry.world_from_index((-10, -10, -10)).tolist())
+    resample.SetSize([n + 20 for n in grid.geometry.size_xyz])
+    resample.SetDefaultPixelValue(AIR_HU)
+    return sitk.GetArrayFromImage(resample.Execute(itk_image(volume)))
+
+
+def cut(volume: Volume, grid: Grid, centers: np.ndarray) -> np.ndarray:
+    z_indices = needed_slices(grid, centers)
+    return cut_patches(((z, volume.voxels_hu[z]) for z in z_indices), grid, centers)
+
+
+@given(volumes(), shapes, st.lists(st.tuples(*[st.floats(-0.1, 1.1)] * 3), max_size=6))
+@settings(max_examples=200)
+def test_patches_are_those_of_the_whole_volume_resampled_by_itk(volume, shape, shares):
+    grid = make_grid(volume.geometry, shape)
+    if shape.pitch_unit == "mm":
+        # ITK has only whole slices of the grid: take that grid whose slices are the pitch.
+        shape = PatchShape(shape.size_px, shape.depth, shape.in_plane_mm, shape.pitch)
+        grid = make_grid(volume.geometry, shape)
+    centers = np.floor(np.reshape(shares, (-1, 3)) * grid.geometry.size_xyz).astype(np.int64)
+    whole = resampled_by_itk(volume, grid)
+    padded = np.pad(whole, 20, constant_values=AIR_HU)
+    half = shape.size_px // 2
+    step = round(shape.pitch)
+    patches = cut(volume, grid, centers)
+    assert patches.dtype == np.int16
+    for patch, (x, y, z) in zip(patches, centers + 30, strict=True):
+        zs = z + step * (np.arange(shape.depth) - shape.depth // 2)
+        expected = padded[zs, y - half : y + half + 1, x - half : x + half + 1].astype(int)
+        assert np.abs(patch - expected).max(initial=0) <= 1
+
+
+@given(volumes(), shapes)
+@settings(max_examples=60)
+def test_the_grid_covers_the_scan_and_no_more(volume, shape):
+    grid = make_grid(volume.geometry, shape)
+    last = np.array(grid.geometry.size_xyz) - 1
+    assert grid.contains(last)
+    for axis in np.eye(3):
+        assert not grid.contains(last + axis)
+    for index in ((0, 0, 0), (1, 2, 3)):
+        np.testing.assert_allclose(
+            grid.geometry.world_from_index(index),
+            volume.geometry.world_from_index(index * grid.ratio_xyz),
+        )
+
+
+def test_without_a_spacing_the_grid_is_the_scans_own():
+    geometry = Geometry((4, 5, 6), (0.7, 0.7, 2.5), (0.0, 0.0, 0.0))
+    grid = make_grid(geometry, PatchShape(5, 3, pitch=2))
+    assert grid.geometry == geometry
+    assert grid.level_offsets.tolist() == [-2, 0, 2]
+    assert grid.half_extent_xyz_mm.tolist() == pytest.approx([1.75, 1.75, 6.25])
+
+
+def test_slices_of_a_patch_can_lie_between_those_of_the_scan():
+    geometry = Geometry((1, 1, 9), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+    ramp = np.arange(9, dtype=np.int16)[:, None, None] * 20
+    grid = make_grid(geometry, PatchShape(1, 5, pitch=1.0, pitch_unit="mm"))
+    centers = np.array([[0, 0, 4], [0, 0, 8]])
+    assert needed_slices(grid, centers) == [3, 4, 5, 7, 8]
+    patches = cut_patches(((z, ramp[z]) for z in (3, 4, 5, 7, 8)), grid, centers)
+    assert patches[0].ravel().tolist() == [60, 70, 80, 90, 100]
+    # Half a slice beyond the last is out of the volume.
+    assert patches[1].ravel().tolist() == [140, 150, 160, AIR_HU, AIR_HU]
+
+
+def test_slices_needed_are_those_of_the_volume():
+    grid = make_grid(Geometry((9, 9, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), PatchShape(5, 3))
+    assert needed_slices(grid, np.array([[4, 4, 0], [4, 4, 4], [4, 4, 5]])) == [0, 1, 3, 4, 5]
+    assert needed_slices(grid, np.array([[4, 4, 7]])) == []
+
+
+@pytest.mark.parametrize("in_plane_mm", [None, 0.7])
+def test_a_patch_beyond_the_volume_is_air(in_plane_mm):
+    geometry = Geometry((9, 8, 3), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    grid = make_grid(geometry, PatchShape(5, 3, in_plane_mm))
+    slices = np.zeros((3, 8, 9), np.int16)
+    centers = np.array([[30, 4, 2], [4, -9, 2], [4, 4, 4]])
+    assert (cut_patches(enumerate(slices), grid, centers) == AIR_HU).all()
+
+
+@pytest.mark.parametrize("uid_end", ["603192", "104919"])
+def test_a_real_scan_is_resampled_as_itk_does(real_data, uid_end):
+    (path,) = (real_data / "scans").glob(f"*{uid_end}.mhd")
+    image = sitk.ReadImage(path)
+    geometry = Geometry(
+        image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection()
+    )
+    volume = Volume("a", geometry, sitk.GetArrayFromImage(image))
+    grid = make_grid(geometry, PatchShape(65, 3, 1.0, 1.0))
+    rng = np.random.default_rng(0)
+    centers = rng.integers(20, np.array(grid.geometry.size_xyz) - 20, (25, 3))
+    patches = cut(volume, grid, centers)
+    resample = sitk.ResampleImageFilter()
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetOutputSpacing((1.0, 1.0, 1.0))
+    resample.SetOutputDirection(geometry.direction)
+    resample.SetOutputOrigin(geometry.origin_xyz_mm)
+    resample.SetSize(grid.geometry.size_xyz)
+    resample.SetDefaultPixelValue(AIR_HU)
+    whole = np.pad(sitk.GetArrayFromImage(resample.Execute(image)), 40, constant_values=AIR_HU)
+    for patch, (x, y, z) in zip(patches, centers + 40, strict=True):
+        expected = whole[z - 1 : z + 2, y - 32 : y + 33, x - 32 : x + 33].astype(int)
+        assert np.abs(patch - expected).max() <= 1
