@@ -77,10 +77,13 @@ def lung_mask(
     opened = ndimage.binary_opening(~is_air, _ALONG_Y, _iterations(_OPENING_MM, in_plane_mm))
     body = _pieces_of(opened, _ALL_AROUND, lambda sizes: sizes == sizes.max())
     # In its slice, what is about the body reaches the image's border, and what is in it does not.
-    outside, _ = ndimage.label(~body, _IN_PLANE)
+    surroundings, count = ndimage.label(~body, _IN_PLANE)
     border = np.ones(body.shape[1:], bool)
     border[1:-1, 1:-1] = False
-    is_outside = np.isin(outside, np.unique(outside[:, border]))
+    reaches_border = np.zeros(count + 1, bool)
+    reaches_border[surroundings[:, border]] = True
+    is_outside = reaches_border[surroundings]
+    del surroundings
     smallest = _SMALLEST_LITRES * 1e6 / float(np.prod(spacing_zyx_mm))
     lungs = _pieces_of(
         is_air & ~is_outside,
@@ -103,5 +106,7 @@ def _pieces_of(
     label_of, count = ndimage.label(mask, neighbours)
     if count == 0:
         return mask
-    kept = np.append(False, is_kept(np.bincount(label_of.ravel())[1:]))
+    # Slice by slice, since bincount copies what it counts to int64.
+    sizes = sum(np.bincount(labels.ravel(), minlength=count + 1) for labels in label_of)
+    kept = np.append(False, is_kept(np.asarray(sizes)[1:]))
     return kept[label_of]
