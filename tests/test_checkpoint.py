@@ -170,6 +170,7 @@ def test_tasks_are_all_done_once(jobs):
 
 def test_an_address_that_nobody_answers_is_told():
     import dask
+    import distributed  # noqa: F401 (or leaving the block would take its settings away)
 
     workers = Workers(1, "dask", "tcp://127.0.0.1:1")
     with (
