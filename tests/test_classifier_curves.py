@@ -115,7 +115,7 @@ def test_the_threshold_above_all_scores_stays_above_them_when_written(
 ) -> None:
     frame = _predictions([0, 1], [0.0, score])
     for name, table in {"roc": roc_table(frame), "pr": pr_table(frame)}.items():
-        write_csv(tmp_path / f"{name}.csv", table)
+        write_csv(tmp_path / f"{name}.csv", table, decimals=6)
         written = pd.read_csv(tmp_path / f"{name}.csv")
         assert np.isfinite(written["threshold"]).all()
         assert written["threshold"].iloc[0] > score

@@ -198,7 +198,7 @@ def test_the_error_table_has_signed_diameters_and_a_row_a_patch(tmp_path: Path) 
         }
     )
     pd.testing.assert_frame_equal(table, expected)
-    write_csv(tmp_path / "errors.csv", table)
+    write_csv(tmp_path / "errors.csv", table, decimals=6)
     assert (tmp_path / "errors.csv").read_text(encoding="utf-8").splitlines()[1] == (
         "7.000000,8.139410,2.000000"
     )

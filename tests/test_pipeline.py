@@ -309,6 +309,6 @@ def test_real_scans_and_phantoms_run_from_a_folder(clone, real_data, tmp_path):
 def test_bad_input_stops_the_run_and_leaves_no_output(clone):
     clone.set(patches__jitter_px=-1)
     printed = clone.run("dvc", "repro", fails=True)
-    assert "error: params.yaml: patches.jitter_px: Input should be greater than" in printed
+    assert "error: params.yaml: patches.jitter_px: Expected a number greater than" in printed
     assert "Received: -1" in printed
     assert not (clone.folder / "data/patches/subset0").exists()
