@@ -42,7 +42,7 @@ def main() -> None:
             text=True,
         ).stdout.split()
         version_s, _ = timed("dvc", "--version", cwd=clone)
-        print(f"{'dvc --version':24}{version_s:8.1f} s   (each row below holds about this much)")
+        print(f"{'dvc --version':24}{version_s:8.1f} s")
         total_s = 0.0
         for name in names:
             seconds, peak_mib = timed("dvc", "repro", "--single-item", name, cwd=clone)
