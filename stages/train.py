@@ -8,7 +8,8 @@ from pathlib import Path
 from nodules.augmentation import Augmentation
 from nodules.dataset import assign_parts, read_index, read_patches
 from nodules.files import write_csv
-from nodules.params import ClassifierParams, Params
+from nodules.params import Params
+from nodules.params_networks import ClassifierParams
 from nodules.splits import read_split
 from stages.command import parser, run
 

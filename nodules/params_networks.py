@@ -1,0 +1,54 @@
+"""The sections ``classifier`` and ``localizer`` of ``params.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictFloat, model_validator
+
+from nodules.params_base import Seed, Strict
+
+
+class AugmentationParams(Strict):
+    """Random changes of the training patches (``<task>.augmentation``)."""
+
+    enabled: bool
+    rotation_deg: Annotated[float, Field(ge=0, le=180)]
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    shear_deg: Annotated[float, Field(ge=0, le=45)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    flips: bool
+
+
+class TrainParams(Strict):
+    """How one network is built and trained (``classifier`` and ``localizer``)."""
+
+    architecture: str
+    # Not strict, since YAML has lists but no tuples.
+    window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)]
+    augmentation: AugmentationParams
+    deterministic: bool
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _window_is_ordered(self) -> TrainParams:
+        low, high = self.window_hu
+        if low >= high:
+            msg = f"Expected window_hu as [low, high] with low < high. Received: [{low}, {high}]"
+            raise ValueError(msg)
+        return self
+
+
+class ClassifierParams(TrainParams):
+    """The network that says nodule or not (``classifier``)."""
+
+    class_weights: Literal["balanced", "none"]
+
+
+class LocalizerParams(TrainParams):
+    """The network that says where a nodule is and how large (``localizer``)."""
