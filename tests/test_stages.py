@@ -142,8 +142,8 @@ def test_good_input_goes_through(finished: Path):
         ("download", {"data__directory": "no/such"}, "data.directory: Expected .*: no/such"),
         (
             "split",
-            {"split__method": "luna16", "split__folds__test": 7},
-            r"split.folds.test: Expected one of the subsets \[0, 1, 2\]. Received: 7",
+            {"split__method": "luna16", "split__luna16__test": 7},
+            r"split.luna16.test: Expected one of the subsets \[0, 1, 2\]. Received: 7",
         ),
     ],
 )
