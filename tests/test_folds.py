@@ -105,5 +105,5 @@ def test_a_patient_tested_twice_or_never_is_named():
 def test_a_fold_that_cannot_be_used_is_named():
     index, folds = dealt()
     index = index[(index["label"] == 1) | ~index["patient"].isin(["p4", "p5"])]
-    with pytest.raises(ValueError, match="fold 0: split: .* no negatives in train"):
+    with pytest.raises(ValueError, match=r"fold 0: split: .* no negatives in train"):
         audit_folds(index, folds)
