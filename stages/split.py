@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             "method": params.split.method,
             "moved_scans": len(moved),
             "parts": counts,
-            "folds": fold_counts,
+            "tested_by_fold": {fold: of_parts["test"] for fold, of_parts in fold_counts.items()},
         },
     )
 
