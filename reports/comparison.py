@@ -174,6 +174,9 @@ def _localizer_row(experiment: Experiment, outcome: Outcome) -> list[str]:
 
 def _training(experiment: Experiment, outcome: Outcome, task: str) -> list[str]:
     record = outcome.metrics.get(f"metrics/runs/{task}.json", {})
+    # The record is no output of a stage: where DVC took the model from its cache, it is another's.
+    if record.get("model_md5", "") != outcome.md5s.get(f"models/{task}.keras"):
+        record = {}
     params = _dig(outcome.params, "params.yaml", task)
     parameters, seconds = record.get("parameters"), record.get("wall_time_s")
     epochs, best = record.get("epochs", NOT_THERE), record.get("best_epoch", NOT_THERE)

@@ -35,11 +35,14 @@ class Outcome:
         ``finished``, or what DVC calls it otherwise: ``failed``, ``queued`` or ``running``.
     params, metrics
         File to content; no metrics unless it finished.
+    md5s
+        Output to the hash that DVC has of it.
     """
 
     state: str
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    md5s: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_experiments(path: Path) -> list[Experiment]:
@@ -110,7 +113,8 @@ def read_outcomes(shown: str) -> tuple[str, dict[str, Outcome]]:
             outcome = Outcome(executor["state"], params)
         else:
             metrics = {name: file.get("data", {}) for name, file in data["metrics"].items()}
-            outcome = Outcome(FINISHED, params, metrics)
+            md5s = {name: out["hash"] for name, out in data.get("outs", {}).items()}
+            outcome = Outcome(FINISHED, params, metrics, md5s)
         if outcomes.get(entry["name"], outcome).state != FINISHED or outcome.state == FINISHED:
             outcomes[entry["name"]] = outcome
     return head["rev"], outcomes

@@ -30,7 +30,7 @@ classifier: {architecture: cnn, dropout: 0.0}
 localizer: {architecture: cnn, dropout: 0.0}
 """
 TRAIN = """\
-import json, pathlib, yaml
+import hashlib, json, pathlib, yaml
 params = yaml.safe_load(open("params.yaml"))
 own = params["classifier"]
 if own["architecture"] == "bad":
@@ -38,10 +38,15 @@ if own["architecture"] == "bad":
 value = 0.5 + own["dropout"]
 metric = {"value": value, "low": value - 0.1, "high": value + 0.1}
 error = {"centre_px": {"mae": metric}, "x_px": {"mae": metric}, "diameter_px": {"mae": metric}}
+model = repr(params).encode()
+pathlib.Path("models").mkdir(exist_ok=True)
+pathlib.Path("models/classifier.keras").write_bytes(model)
+record = {"parameters": 1234567, "wall_time_s": 75.2, "epochs": 9, "best_epoch": 4}
+record["model_md5"] = hashlib.md5(model).hexdigest()
 files = {
     "classifier": {"data": "phantom", "test": {"f1": metric}, "validation": {"f1": {"value": 0.9}}},
     "localizer": {"data": "phantom", "test": {"model": error}},
-    "runs/classifier": {"parameters": 1234567, "wall_time_s": 75.2, "epochs": 9, "best_epoch": 4},
+    "runs/classifier": record,
 }
 for name, content in files.items():
     path = pathlib.Path(f"metrics/{name}.json")
@@ -54,10 +59,13 @@ stages:
     cmd: python train.py
     deps: [train.py]
     params: [classifier, localizer]
+    outs:
+    - models/classifier.keras
     metrics:
     - metrics/classifier.json: {cache: false}
     - metrics/localizer.json: {cache: false}
-    - metrics/runs/classifier.json: {cache: false}
+metrics:
+- metrics/runs/classifier.json
 """
 LIST = """\
 - name: plain
@@ -258,6 +266,17 @@ def test_the_picture_has_a_dot_for_each_result_and_says_what_is_missing():
     report = write_report(experiments, outcomes, {}, "0123456789abcdef")
     assert "commit 0123456789ab;" in report
     assert "| waiting | queued | `dvc queue logs waiting` |" in report
+
+
+@pytest.mark.parametrize(("md5", "time"), [("a", "2.0 s"), ("b", "n/a")])
+def test_the_record_of_another_model_is_not_shown(md5, time):
+    record = {"parameters": 5, "wall_time_s": 2.0, "model_md5": "a"}
+    outcome = Outcome(
+        "finished", {}, {"metrics/runs/classifier.json": record}, {"models/classifier.keras": md5}
+    )
+    report = write_report([Experiment(name="x", set=[])], {"x": outcome}, {}, "abc")
+    row = next(line for line in report.splitlines() if line.startswith("| x | "))
+    assert row.split(" | ")[4] == time
 
 
 @given(st.floats(-1e3, 1e3), st.floats(0, 1e3))
