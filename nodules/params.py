@@ -137,14 +137,14 @@ class ShareParams(Strict):
         return self
 
 
-class FoldParams(Strict):
-    """LUNA16's official folds (``split.folds``)."""
+class OfficialParams(Strict):
+    """Which of LUNA16's official folds do not train (``split.luna16``)."""
 
     validation: Annotated[int, Field(ge=0, le=9)]
     test: Annotated[int, Field(ge=0, le=9)]
 
     @model_validator(mode="after")
-    def _folds_differ(self) -> FoldParams:
+    def _folds_differ(self) -> OfficialParams:
         if self.validation == self.test:
             msg = f"Expected two different folds. Received: {self.validation} for both"
             raise ValueError(msg)
@@ -156,8 +156,29 @@ class SplitParams(Strict):
 
     method: Literal["patient", "luna16"]
     shares: ShareParams
-    folds: FoldParams
+    luna16: OfficialParams
+    folds: list[Annotated[int, Field(ge=0, le=99)]]
+    fold_tasks: list[Literal["classifier", "localizer"]]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _folds_can_rotate(self) -> SplitParams:
+        if len(set(self.folds)) != len(self.folds) or len(self.folds) in (1, 2):
+            msg = (
+                "Expected no folds, or 3 and more distinct ones: one to test, one to validate and "
+                f"one to train. Received: {self.folds}"
+            )
+            raise ValueError(msg)
+        if bool(self.folds) != bool(self.fold_tasks):
+            msg = (
+                "Expected both folds and fold_tasks, or neither. "
+                f"Received: folds {self.folds}, fold_tasks {self.fold_tasks}"
+            )
+            raise ValueError(msg)
+        if len(set(self.fold_tasks)) != len(self.fold_tasks):
+            msg = f"Expected distinct fold_tasks. Received: {self.fold_tasks}"
+            raise ValueError(msg)
+        return self
 
 
 class EvaluateParams(Strict):

@@ -23,7 +23,7 @@ PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on v
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write predictions, metrics and the tables behind the plots."""
     index = read_index(arguments.patches, params.data.subsets)
-    index = assign_parts(index, read_split(arguments.split))
+    index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
@@ -72,6 +72,7 @@ if __name__ == "__main__":
     options.add_argument("--task", choices=["classifier", "localizer"], required=True)
     options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--fold", type=int, help="fold of the cross-validation, if one")
     options.add_argument("--model", type=Path, required=True, help="the trained .keras")
     options.add_argument("--predictions", type=Path, required=True, help="the table to write")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")

@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
     own = params.classifier if arguments.task == "classifier" else params.localizer
     index = read_index(arguments.patches, params.data.subsets)
-    index = assign_parts(index, read_split(arguments.split))
+    index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1]
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
@@ -65,6 +65,7 @@ if __name__ == "__main__":
     options.add_argument("--task", choices=["classifier", "localizer"], required=True)
     options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--fold", type=int, help="fold of the cross-validation, if one")
     options.add_argument("--model", type=Path, required=True, help="the .keras to write")
     options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
     run(options.parse_args(), main)

@@ -141,8 +141,12 @@ TRAIN = [
         ("split.method", "random"),
         ("split.shares.train", 0),
         ("split.shares.test", 0.3),
-        ("split.folds.test", 10),
-        ("split.folds.test", 1),
+        ("split.luna16.test", 10),
+        ("split.luna16.test", 1),
+        ("split.folds", [0, 1]),
+        ("split.folds", [0, 1, 1]),
+        ("split.folds", [0, 1, 2]),  # without fold_tasks
+        ("split.fold_tasks", ["classifier"]),  # without folds
         ("split.seed", 2**32),
         *((f"{task}.{key}", value) for task in ("classifier", "localizer") for key, value in TRAIN),
         ("classifier.class_weights", "even"),
