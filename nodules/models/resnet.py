@@ -54,14 +54,12 @@ def _block(x: Any, width: int, stride: int, name: str) -> Any:  # noqa: ANN401
     shortcut = x
     if stride > 1:
         shortcut = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shrink")(y)
-        shortcut = layers.Conv2D(
-            width, 1, kernel_initializer="he_normal", name=f"{name}_shortcut"
-        )(shortcut)
+        shortcut = layers.Conv2D(width, 1, kernel_initializer="he_normal", name=f"{name}_shortcut")(
+            shortcut
+        )
     y = layers.Conv2D(
         width, 3, stride, padding="same", kernel_initializer="he_normal", name=f"{name}_conv1"
     )(y)
     y = layers.ReLU(name=f"{name}_relu2")(y)
-    y = layers.Conv2D(
-        width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2"
-    )(y)
+    y = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")(y)
     return layers.Add(name=f"{name}_add")([shortcut, y])
