@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def read_labelled_patches(path: Path) -> LabelledPatches:
     )
 
 
-def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+def _load(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         msg = f"{path}: Expected an .npz of patches. Received: no file"
         raise FileNotFoundError(msg)
@@ -122,7 +123,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     return arrays
 
 
-def _refuse(path: Path, key: str, wanted: str, array: NDArray[np.generic]) -> None:
+def _refuse(path: Path, key: str, wanted: str, array: NDArray[Any]) -> None:
     msg = f"{path}: {key}: Expected {wanted}. Received: {array.dtype} of shape {array.shape}"
     raise ValueError(msg)
 
