@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import keras
 
-from nodules.models import cnn
+from nodules.models import cnn, resnet
 
 Task = Literal["classifier", "localizer"]
 
 ARCHITECTURES: dict[str, Callable[[Any, float], Any]] = {
     "cnn": cnn.features,
+    "resnet": resnet.features,
 }
 
 # The localizer's last layer gives x, y and diameter in these units: near 1 for most nodules, so
