@@ -144,6 +144,7 @@ def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
         "0.500 (0.400 to 0.600)",
     ]
     assert rows["Classifier: plain"][-1] == "0.802"
+    assert rows["Classifier: dropped"][1] == "1,234,567"
     assert rows["Classifier: dropped"][4:6] == ["0.700 (0.600 to 0.800)", "0.900"]
     # Neither the localizer's record nor its validation metrics were written.
     assert rows["Localizer: dropped"][:6] == [
