@@ -10,11 +10,13 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 from keras import layers
 from keras.src.applications import vgg16 as keras_vgg16
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
@@ -23,7 +25,7 @@ from nodules.augmentation import Augmentation
 from nodules.fetch import Remote
 from nodules.frozen import features_of, split_at_frozen
 from nodules.inference import predict
-from nodules.models import build_model
+from nodules.models import ARCHITECTURES, build_model
 from nodules.models.vgg16_weights import IMAGENET, imagenet_weights
 from nodules.training import Examples, Fit, save_model, train
 
@@ -256,6 +258,16 @@ def test_running_the_frozen_part_once_changes_nothing_but_the_time(large_weights
     np.testing.assert_allclose(*histories, rtol=1e-5)
     np.testing.assert_allclose(*answers, rtol=1e-5)
     assert np.abs(answers[0] - start).max() > 0.1
+
+
+def test_the_readmes_architecture_works(monkeypatch):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", names["features"])
+    model = build_model("tiny", "localizer", 1, 65, WINDOW_HU, 0.1, channels=8)
+    assert predict(model, random_hu(2, 1, 65)).shape == (2, 3)
 
 
 def chain(*stack: keras.layers.Layer) -> keras.Model:
