@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, model_validator
 
@@ -20,10 +20,19 @@ class AugmentationParams(Strict):
     flips: bool
 
 
+class Vgg16Params(Strict):
+    """What only ``architecture: vgg16`` reads (``<task>.vgg16``)."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    frozen_layers: Annotated[int, Field(ge=0, le=13)]
+    input_px: Annotated[int, Field(ge=32, le=512)] | None
+
+
 class TrainParams(Strict):
     """How one network is built and trained (``classifier`` and ``localizer``)."""
 
     architecture: str
+    vgg16: Vgg16Params
     # Not strict, since YAML has lists but no tuples.
     window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -34,6 +43,12 @@ class TrainParams(Strict):
     augmentation: AugmentationParams
     deterministic: bool
     seed: Seed
+
+    @property
+    def architecture_settings(self) -> dict[str, Any]:
+        """The section named like the architecture; empty where there is none."""
+        section = getattr(self, self.architecture, None)
+        return section.model_dump() if isinstance(section, Strict) else {}
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> TrainParams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nodules.augmentation import Augmentation, move_labels, move_patches
 from nodules.files import atomic_file
+from nodules.frozen import features_of, split_at_frozen
 from nodules.models import Task
 
 # A zip cannot hold an earlier date.
@@ -29,14 +30,14 @@ class Examples:
     Parameters
     ----------
     images_hu
-        int16 of shape (N, depth, size, size).
+        int16 of shape (N, depth, size, size); or what a model without its frozen part takes.
     targets
         float32 of shape (N, 1), 0 or 1, or (N, 3), x_px, y_px, diameter_px.
     weights
         float32 of shape (N,): how much each patch counts in the loss.
     """
 
-    images_hu: NDArray[np.int16]
+    images_hu: NDArray[Any]
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
 
@@ -159,6 +160,9 @@ def train(
 ) -> pd.DataFrame:
     """Train a model in place, ending with the weights of the best validation loss.
 
+    Without augmentation, what a frozen part at the model's beginning makes of each patch is
+    computed once, and only the rest is run every epoch.
+
     Parameters
     ----------
     model
@@ -175,6 +179,12 @@ def train(
     history
         One row an epoch: ``epoch`` from 1, ``loss``, ``val_loss`` and the task's metric.
     """
+    if fit.augmentation is None and (parts := split_at_frozen(model)) is not None:
+        frozen, model = parts
+        training, validation = (
+            replace(examples, images_hu=features_of(frozen, examples.images_hu))
+            for examples in (training, validation)
+        )
     is_classifier = task == "classifier"
     model.compile(
         optimizer=keras.optimizers.Adam(fit.learning_rate),

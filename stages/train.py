@@ -39,7 +39,13 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     fix_seeds(own.seed, own.deterministic)
     _, depth, size_px, _ = training.images_hu.shape
     model = build_model(
-        own.architecture, arguments.task, depth, size_px, own.window_hu, own.dropout
+        own.architecture,
+        arguments.task,
+        depth,
+        size_px,
+        own.window_hu,
+        own.dropout,
+        **own.architecture_settings,
     )
     history = train(
         model,
