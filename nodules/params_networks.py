@@ -41,6 +41,7 @@ class TrainParams(Strict):
     epochs: Annotated[int, Field(ge=1)]
     patience: Annotated[int, Field(ge=1)]
     augmentation: AugmentationParams
+    devices: Annotated[int, Field(ge=1, le=64)]
     deterministic: bool
     seed: Seed
 

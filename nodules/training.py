@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.augmentation import Augmentation, move_labels, move_patches
+from nodules.devices import Batch, Devices
 from nodules.files import atomic_file
 from nodules.frozen import features_of, split_at_frozen
 from nodules.models import Task
@@ -156,7 +157,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def train(
-    model: keras.Model, training: Examples, validation: Examples, task: Task, fit: Fit
+    model: keras.Model,
+    training: Examples,
+    validation: Examples,
+    task: Task,
+    fit: Fit,
+    devices: Devices | None = None,
 ) -> pd.DataFrame:
     """Train a model in place, ending with the weights of the best validation loss.
 
@@ -166,13 +172,15 @@ def train(
     Parameters
     ----------
     model
-        From `nodules.models.build_model`.
+        From `nodules.models.build_model`; with `devices`, built in their scope.
     training, validation
         Examples of the two parts.
     task
         Decides the loss: binary cross-entropy, or the mean absolute error in pixels.
     fit
         How to train.
+    devices
+        That share each batch, if there are several.
 
     Returns
     -------
@@ -194,17 +202,26 @@ def train(
     stop = keras.callbacks.EarlyStopping(
         patience=fit.patience, restore_best_weights=True, start_from_epoch=0
     )
+    devices = devices or Devices()
     history = model.fit(
-        Batches(training, fit),
-        validation_data=(validation.images_hu, validation.targets, validation.weights),
-        validation_batch_size=256,
+        devices.share(Batches(training, fit)),
+        validation_data=devices.share(_in_order(validation, 256)),
         epochs=fit.epochs,
+        # Batches come shuffled; Keras would shuffle them again, by a state that depends on what
+        # ran before and on the backend.
+        shuffle=False,
         callbacks=[stop],
-        verbose=2,
+        verbose=2 if devices.process == 0 else 0,
     )
     table = pd.DataFrame(history.history)
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return table
+
+
+def _in_order(examples: Examples, batch_size: int) -> list[Batch]:
+    starts = range(0, len(examples.images_hu), batch_size)
+    parts = [slice(start, start + batch_size) for start in starts]
+    return [(examples.images_hu[p], examples.targets[p], examples.weights[p]) for p in parts]
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -22,6 +22,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.task == "localizer":
         index = index[index["label"] == 1]
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    from nodules.devices import find_devices
     from nodules.models import build_model
     from nodules.training import Fit, fix_seeds, make_examples, save_model, train
 
@@ -37,33 +38,38 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     )
     changes = own.augmentation.model_dump(exclude={"enabled"})
     fix_seeds(own.seed, own.deterministic)
+    devices = find_devices(own.devices)
     _, depth, size_px, _ = training.images_hu.shape
-    model = build_model(
-        own.architecture,
-        arguments.task,
-        depth,
-        size_px,
-        own.window_hu,
-        own.dropout,
-        **own.architecture_settings,
-    )
-    history = train(
-        model,
-        training,
-        validation,
-        arguments.task,
-        Fit(
-            learning_rate=own.learning_rate,
-            batch_size=own.batch_size,
-            epochs=own.epochs,
-            patience=own.patience,
-            augmentation=Augmentation(**changes) if own.augmentation.enabled else None,
-            seed=own.seed,
-        ),
-    )
-    # The curves first: they refuse the NaN of a training that diverged, and then no model is left.
-    write_csv(arguments.history, history, decimals=6)
-    save_model(model, arguments.model)
+    with devices.scope():
+        model = build_model(
+            own.architecture,
+            arguments.task,
+            depth,
+            size_px,
+            own.window_hu,
+            own.dropout,
+            **own.architecture_settings,
+        )
+        history = train(
+            model,
+            training,
+            validation,
+            arguments.task,
+            Fit(
+                learning_rate=own.learning_rate,
+                batch_size=own.batch_size,
+                epochs=own.epochs,
+                patience=own.patience,
+                augmentation=Augmentation(**changes) if own.augmentation.enabled else None,
+                seed=own.seed,
+            ),
+            devices,
+        )
+    if devices.process == 0:
+        # The curves first: they refuse the NaN of a training that diverged, and then no model is
+        # left.
+        write_csv(arguments.history, history, decimals=6)
+        save_model(model, arguments.model)
 
 
 if __name__ == "__main__":
