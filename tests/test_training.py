@@ -13,7 +13,8 @@ import pytest
 from nodules.augmentation import Augmentation
 from nodules.inference import load_model, predict
 from nodules.models import ARCHITECTURES, build_model
-from nodules.training import Batches, Examples, Fit, make_examples, save_model, train
+from nodules.saving import save_model
+from nodules.training import Batches, Examples, Fit, make_examples, train
 
 ROOT = Path(__file__).parents[1]
 WINDOW_HU = (-1000.0, 400.0)
@@ -89,7 +90,7 @@ def test_the_classifier_learns_discs_from_noise():
     model = build_model("cnn", "classifier", 1, 65, WINDOW_HU, 0.0)
     training = make_examples(images, index, "classifier")
     validation = make_examples(held_out, held_out_index, "classifier")
-    history = train(model, training, validation, "classifier", fit(epochs=6))
+    history = train(model, training, validation, "classifier", fit(epochs=6)).history
     scores = predict(model, held_out)[:, 0]
     assert ((scores > 0.5) == held_out_index["label"]).mean() > 0.95
     assert list(history.columns) == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
@@ -147,7 +148,8 @@ import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 from pathlib import Path
 from nodules.models import build_model
-from nodules.training import fix_seeds, make_examples, save_model, train
+from nodules.saving import save_model
+from nodules.training import fix_seeds, make_examples, train
 from test_training import WINDOW_HU, discs, fit
 images, index = discs(128, seed=0)
 examples = make_examples(images, index, "classifier")
