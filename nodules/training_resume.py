@@ -168,7 +168,7 @@ class Course(keras.callbacks.Callback):  # type: ignore[misc]
             standing.variables = _values(self.model.variables)
             standing.optimizer = _values(self.model.optimizer.variables)
             self._keep(standing)
-        if standing.is_over(epoch + 1, self._patience):
+        if standing.is_over(self.params["epochs"], self._patience):
             self.model.stop_training = True
 
 
