@@ -237,6 +237,11 @@ def train(
     copy = mixed_copy(model) if fit.mixed_precision else model
     is_heteroscedastic = task == "localizer" and fit.loss.localizer == "heteroscedastic"
     network = with_variances(copy) if is_heteroscedastic else copy
+    data = data_sha256([*vars(training).values(), *vars(validation).values()])
+    standing, keep = Standing(), None
+    if scratch is not None:
+        checkpoint, key, standing = open_checkpoint(scratch, network, task, fit, data)
+        keep = partial(checkpoint.__setitem__, key)
     steps = math.ceil(len(training.images_hu) / fit.batch_size)
     network.compile(
         optimizer=make_optimizer(
@@ -251,11 +256,6 @@ def train(
         weighted_metrics=(["accuracy"] if task == "classifier" else [])
         + ([] if fit.loss.is_plain(task) else [make_plain_metric(task)]),
     )
-    data = data_sha256([*vars(training).values(), *vars(validation).values()])
-    standing, keep = Standing(), None
-    if scratch is not None:
-        checkpoint, key, standing = open_checkpoint(scratch, network, task, fit, data)
-        keep = partial(checkpoint.__setitem__, key)
     if standing.rows:
         restore(network, standing)
         if on_epoch is not None:

@@ -75,8 +75,8 @@ def open_checkpoint(
     folder
         For this training alone: what is in it of any other is removed.
     network
-        Untrained; its layers and first values are part of what tells trainings apart, as are this
-        library's code, the versions and the machine.
+        Neither compiled nor trained; its layers and first values are part of what tells trainings
+        apart, as are this library's code, the versions and the machine.
     decisive
         All else that decides how it ends; see `nodules.checkpoint.digest`.
 
