@@ -140,7 +140,8 @@ def train(arguments: argparse.Namespace) -> None:
     folds = make_folds(patches, arguments.folds, _SEED)
     # Imported late: what is wrong with the file need not wait for TensorFlow.
     from benchmarks.real_patches_recipe import Recipe, fit_network, mean_scores
-    from nodules.training import fix_seeds, save_model
+    from nodules.saving import save_model
+    from nodules.training import fix_seeds
 
     recipe = Recipe(architecture=arguments.architecture)
     if arguments.epochs is not None:

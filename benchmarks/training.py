@@ -18,8 +18,9 @@ import keras
 import numpy as np
 
 from nodules.augmentation import Augmentation
+from nodules.examples import Examples
 from nodules.models import build_model
-from nodules.training import Examples, Fit, fix_seeds, train
+from nodules.training import Fit, fix_seeds, train
 
 
 def main() -> None:

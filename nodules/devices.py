@@ -20,9 +20,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+from nodules.examples import Batch
 
 _PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 

@@ -18,6 +18,8 @@ class AugmentationParams(Strict):
     shear_deg: Annotated[float, Field(ge=0, le=45)]
     zoom: Annotated[float, Field(ge=0, lt=1)]
     flips: bool
+    jitter_hu: Annotated[float, Field(ge=0, le=500)]
+    noise_hu: Annotated[float, Field(ge=0, le=500)]
 
 
 class Vgg16Params(Strict):
@@ -37,11 +39,15 @@ class TrainParams(Strict):
     window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
+    schedule: Literal["constant", "cosine"]
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     patience: Annotated[int, Field(ge=1)]
     augmentation: AugmentationParams
     devices: Annotated[int, Field(ge=1, le=64)]
+    mixed_precision: bool
     deterministic: bool
     seed: Seed
 
@@ -59,12 +65,27 @@ class TrainParams(Strict):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> TrainParams:
+        if self.warmup_epochs >= self.epochs:
+            msg = (
+                f"Expected warmup_epochs below epochs, {self.epochs}. "
+                f"Received: {self.warmup_epochs}"
+            )
+            raise ValueError(msg)
+        return self
+
 
 class ClassifierParams(TrainParams):
     """The network that says nodule or not (``classifier``)."""
 
     class_weights: Literal["balanced", "none"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    focal_gamma: Annotated[float, Field(ge=0, le=10)]
 
 
 class LocalizerParams(TrainParams):
     """The network that says where a nodule is and how large (``localizer``)."""
+
+    loss: Literal["mae", "huber", "heteroscedastic"]
+    huber_delta_px: Annotated[float, Field(gt=0, le=100)]

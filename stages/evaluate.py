@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from nodules.calibration import calibrate, calibration_metrics, fit_temperature
 from nodules.classifier_curves import calibration_table, confusion_table, pr_table, roc_table
 from nodules.classifier_metrics import choose_threshold, classifier_metrics
 from nodules.dataset import assign_parts, read_index, read_patches
@@ -32,7 +33,11 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":
         predictions = index.assign(score=outputs[:, 0])
-        metrics, plots = _classifier(predictions, params.evaluate)
+        validation = predictions[predictions["part"] == "validation"]
+        temperature = fit_temperature(validation["label"], validation["score"])
+        # Beside the score, which is what the saved model gives and the threshold is for.
+        predictions["calibrated_score"] = calibrate(predictions["score"], temperature)
+        metrics, plots = _classifier(predictions, temperature, params.evaluate)
     else:
         names = ["predicted_x_px", "predicted_y_px", "predicted_diameter_px"]
         predictions = index.assign(**dict(zip(names, outputs.T, strict=True)))
@@ -46,7 +51,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 def _classifier(
-    predictions: pd.DataFrame, own: EvaluateParams
+    predictions: pd.DataFrame, temperature: float, own: EvaluateParams
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     validation = predictions[predictions["part"] == "validation"]
     threshold = choose_threshold(validation["label"], validation["score"])
@@ -56,7 +61,9 @@ def _classifier(
         "calibration": calibration_table(predictions),
         "confusion": confusion_table(predictions, threshold),
     }
-    return classifier_metrics(predictions, threshold, own.bootstraps, own.seed), plots
+    metrics = classifier_metrics(predictions, threshold, own.bootstraps, own.seed)
+    metrics["calibration"] = calibration_metrics(predictions, temperature, own.bootstraps, own.seed)
+    return metrics, plots
 
 
 def _localizer(

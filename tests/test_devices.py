@@ -39,7 +39,9 @@ from nodules.augmentation import Augmentation
 from nodules.devices import find_devices
 from nodules.inference import load_model, predict
 from nodules.models import build_model
-from nodules.training import Examples, Fit, fix_seeds, save_model, train
+from nodules.examples import Examples
+from nodules.saving import save_model
+from nodules.training import Fit, fix_seeds, train
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 2, (97, 1)).astype(np.float32)
 images = rng.normal(-600, 150, (97, 1, 65, 65)) + 200 * labels[:, :, None, None]
@@ -59,7 +61,7 @@ for name, count in how["trainings"]:
             model.load_weights(initial)
         else:
             model.save_weights(initial)
-        history = train(model, examples, validation, "classifier", fit, devices)
+        history = train(model, examples, validation, "classifier", fit, devices=devices).history
     path = folder / f"{name}.keras"
     save_model(model, path)
     said = {

@@ -22,12 +22,14 @@ from keras.src.applications import vgg16 as keras_vgg16
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from nodules.augmentation import Augmentation
+from nodules.examples import Examples
 from nodules.fetch import Remote
 from nodules.frozen import features_of, split_at_frozen
 from nodules.inference import predict
 from nodules.models import ARCHITECTURES, build_model
 from nodules.models.vgg16_weights import IMAGENET, imagenet_weights
-from nodules.training import Examples, Fit, save_model, train
+from nodules.saving import save_model
+from nodules.training import Fit, train
 
 WINDOW_HU = (-1000.0, 400.0)
 SMALL_PX = 33
@@ -250,7 +252,7 @@ def test_running_the_frozen_part_once_changes_nothing_but_the_time(large_weights
         model = small_vgg16("localizer", **settings)
         start = predict(model, examples.images_hu)
         before = [layer.get_weights()[0] for layer in convolutions(model)]
-        histories.append(train(model, examples, examples, "localizer", way))
+        histories.append(train(model, examples, examples, "localizer", way).history)
         answers.append(predict(model, examples.images_hu))
         after = [layer.get_weights()[0] for layer in convolutions(model)]
         moved = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
