@@ -104,7 +104,7 @@ def trained(tmp_path_factory):
 
 
 def assert_same(one: dict, other: dict, atol: float) -> None:
-    # Adam's first steps go by the sign of gradients, however near to zero: hence the room.
+    # Adam's first steps go by gradients' signs, however near to zero: hence the scores' room.
     assert one["history"].keys() == other["history"].keys()
     for name, values in one["history"].items():
         np.testing.assert_allclose(other["history"][name], values, atol=atol, err_msg=name)
