@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nodules.augmentation import Augmentation, move_labels, move_patches
-from nodules.losses import Loss, make_loss, make_plain_metric, with_variances
+from nodules.losses import Loss, make_loss, make_plain_metric, training_network
 from nodules.models import Task
 from nodules.optimizers import Schedule, make_optimizer
 from nodules.precision import mixed_copy
@@ -235,8 +235,7 @@ def train(
         If a loss becomes infinite or NaN.
     """
     copy = mixed_copy(model) if fit.mixed_precision else model
-    is_heteroscedastic = task == "localizer" and fit.loss.localizer == "heteroscedastic"
-    network = with_variances(copy) if is_heteroscedastic else copy
+    network = training_network(copy, task, fit.loss)
     data = data_sha256([*vars(training).values(), *vars(validation).values()])
     standing, keep = Standing(), None
     if scratch is not None:
