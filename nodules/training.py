@@ -201,7 +201,7 @@ def train(
     validation: Examples,
     task: Task,
     fit: Fit,
-    scratch: Path | None = None,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Outcome:
     """Train a model in place, ending with the weights of the best validation loss.
@@ -217,7 +217,7 @@ def train(
         stopping goes by it whatever `fit.loss` is.
     fit
         How to train.
-    scratch
+    checkpoint
         Folder to keep the training in after each epoch, so that a killed one goes on from there,
         to the same bits; the caller removes it once the results are safe. None keeps nothing.
     on_epoch
@@ -238,9 +238,9 @@ def train(
     network = training_network(copy, task, fit.loss)
     data = data_sha256([*vars(training).values(), *vars(validation).values()])
     standing, keep = Standing(), None
-    if scratch is not None:
-        checkpoint, key, standing = open_checkpoint(scratch, network, task, fit, data)
-        keep = partial(checkpoint.__setitem__, key)
+    if checkpoint is not None:
+        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data)
+        keep = partial(kept.__setitem__, key)
     steps = math.ceil(len(training.images_hu) / fit.batch_size)
     network.compile(
         optimizer=make_optimizer(

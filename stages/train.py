@@ -56,15 +56,14 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     is_mixed = own.mixed_precision and has_gpu()
     if own.mixed_precision and not is_mixed:
         print(f"{arguments.task}.mixed_precision: off, since there is no GPU", file=sys.stderr)
-    log = TensorBoardLog(arguments.scratch / "tensorboard" / arguments.model.stem)
+    log = TensorBoardLog(arguments.tensorboard)
 
     def show(history: pd.DataFrame) -> None:
         write_csv(arguments.history, history, decimals=6)
         log.write(history)
 
-    scratch = arguments.scratch / "train" / arguments.model.stem
     fit = _fit(own, is_mixed)
-    outcome = train(model, training, validation, arguments.task, fit, scratch, show)
+    outcome = train(model, training, validation, arguments.task, fit, arguments.checkpoint, show)
     save_model(model, arguments.model)
     write_json(
         arguments.record,
@@ -80,7 +79,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             "model_md5": file_md5(arguments.model),
         },
     )
-    shutil.rmtree(scratch)
+    shutil.rmtree(arguments.checkpoint)
 
 
 def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
@@ -116,9 +115,7 @@ if __name__ == "__main__":
     options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
     options.add_argument("--record", type=Path, required=True, help="the run record to write")
     options.add_argument(
-        "--scratch",
-        type=Path,
-        required=True,
-        help="folder for what a killed training goes on from, and TensorBoard's logs",
+        "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
     )
+    options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
     run(options.parse_args(), main)
