@@ -94,21 +94,29 @@ def make_plain_metric(task: Task) -> Any:  # noqa: ANN401 (as above)
     return keras.metrics.MeanMetricWrapper(_absolute_error, name="plain")
 
 
-def with_variances(model: keras.Model) -> keras.Model:
-    """Add log variances to a localizer, for training only.
+def training_network(model: keras.Model, task: Task, loss: Loss) -> keras.Model:
+    """Make what is trained in a model's place.
 
     Parameters
     ----------
     model
         From `nodules.models.build_model`.
+    task
+        ``classifier`` or ``localizer``.
+    loss
+        What to minimise.
 
     Returns
     -------
     network
-        Gives shape (batch, 6): the model's x_px, y_px and diameter_px, and the logarithm of each
-        one's variance in px². It shares the model's layers, so that training it trains the model,
-        which stays what is saved and served.
+        It shares the model's layers, so that training it trains the model, which is what is saved
+        and served, and knows nothing of losses and optimizers. It gives what the model gives; with
+        the heteroscedastic loss shape (batch, 6): the model's x_px, y_px and diameter_px, and the
+        logarithm of each one's variance in px².
     """
+    # Names, so that it is the same in every process, whatever was built before.
+    if task == "classifier" or loss.localizer != "heteroscedastic":
+        return keras.Model(model.inputs, model.output, name="training")
     features = model.get_layer("relative").input
     log_variances = layers.Dense(
         3,
@@ -117,8 +125,10 @@ def with_variances(model: keras.Model) -> keras.Model:
         dtype="float32",
         name="log_variance",
     )(features)
-    outputs = layers.Concatenate(dtype="float32")([model.output, log_variances])
-    return keras.Model(model.inputs, outputs)
+    outputs = layers.Concatenate(dtype="float32", name="with_log_variance")(
+        [model.output, log_variances]
+    )
+    return keras.Model(model.inputs, outputs, name="training")
 
 
 def normal_nll(truth_px: Any, outputs: Any) -> Any:  # noqa: ANN401 (tensors of any backend)
@@ -129,7 +139,7 @@ def normal_nll(truth_px: Any, outputs: Any) -> Any:  # noqa: ANN401 (tensors of 
     truth_px
         Shape (batch, 3).
     outputs
-        Shape (batch, 6), of `with_variances`.
+        Shape (batch, 6), of `training_network`.
 
     Returns
     -------

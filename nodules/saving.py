@@ -18,7 +18,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Save a model as ``.keras``, the same bytes for the same weights.
 
     Keras writes the time into the file; here every date is the same, and what training needed
-    stays out: the optimizer's state and where random numbers had got to.
+    stays out.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from nodules.augmentation import Augmentation, move_labels, move_patches
 from nodules.devices import Devices
 from nodules.examples import Examples, in_order
 from nodules.frozen import features_of, split_at_frozen
-from nodules.losses import Loss, make_loss, make_plain_metric, with_variances
+from nodules.losses import Loss, make_loss, make_plain_metric, training_network
 from nodules.models import Task
 from nodules.optimizers import Schedule, make_optimizer
 from nodules.precision import mixed_copy
@@ -154,7 +154,7 @@ def train(
     validation: Examples,
     task: Task,
     fit: Fit,
-    scratch: Path | None = None,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     devices: Devices | None = None,
 ) -> Outcome:
@@ -174,7 +174,7 @@ def train(
         stopping goes by it whatever `fit.loss` is.
     fit
         How to train.
-    scratch
+    checkpoint
         Folder to keep the training in after each epoch, so that a killed one goes on from there,
         to the same bits; the caller removes it once the results are safe. None keeps nothing.
     on_epoch
@@ -195,13 +195,12 @@ def train(
     """
     devices = devices or Devices()
     copy = mixed_copy(model) if fit.mixed_precision else model
-    is_heteroscedastic = task == "localizer" and fit.loss.localizer == "heteroscedastic"
-    network = with_variances(copy) if is_heteroscedastic else copy
+    network = training_network(copy, task, fit.loss)
     data = data_sha256([*vars(training).values(), *vars(validation).values()])
     standing, keep = Standing(), None
-    if scratch is not None:
-        checkpoint, key, standing = open_checkpoint(scratch, network, task, fit, data)
-        keep = partial(checkpoint.__setitem__, key)
+    if checkpoint is not None:
+        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data)
+        keep = partial(kept.__setitem__, key)
     if fit.augmentation is None and (parts := split_at_frozen(network)) is not None:
         frozen, network = parts
         training, validation = (

@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     is_mixed = own.mixed_precision and has_gpu()
     if own.mixed_precision and not is_mixed:
         print(f"{arguments.task}.mixed_precision: off, since there is no GPU", file=sys.stderr)
-    log = TensorBoardLog(arguments.scratch / "tensorboard" / arguments.model.stem)
+    log = TensorBoardLog(arguments.tensorboard)
 
     def show(history: pd.DataFrame) -> None:
         write_csv(arguments.history, history, decimals=6)
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     devices = find_devices(own.devices)
     is_first, is_alone = devices.process == 0, devices.processes == 1
     # Several processes may be killed at different epochs, from where they could not go on together.
-    scratch = arguments.scratch / "train" / arguments.model.stem if is_alone else None
+    checkpoint = arguments.checkpoint if is_alone else None
     _, depth, size_px, _ = training.images_hu.shape
     with devices.scope():
         model = build_model(
@@ -82,7 +82,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             validation,
             arguments.task,
             fit,
-            scratch,
+            checkpoint,
             show if is_first else None,
             devices,
         )
@@ -103,8 +103,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             "model_md5": file_md5(arguments.model),
         },
     )
-    if scratch is not None:
-        shutil.rmtree(scratch)
+    if checkpoint is not None:
+        shutil.rmtree(checkpoint)
 
 
 def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
@@ -141,9 +141,7 @@ if __name__ == "__main__":
     options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
     options.add_argument("--record", type=Path, required=True, help="the run record to write")
     options.add_argument(
-        "--scratch",
-        type=Path,
-        required=True,
-        help="folder for what a killed training goes on from, and TensorBoard's logs",
+        "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
     )
+    options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
     run(options.parse_args(), main)

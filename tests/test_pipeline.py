@@ -24,6 +24,7 @@ from nodules.files import write_csv
 from nodules.tables import SCHEMAS, read_table
 
 ROOT = Path(__file__).parents[1]
+TASKS = ("classifier", "localizer")
 STAGES = [
     "tables",
     *[f"download@{k}" for k in range(3)],
@@ -159,10 +160,27 @@ def test_two_clean_clones_end_with_the_same_lock(first, tmp_path):
 def test_metrics_are_labelled_and_valid_json(first):
     shown = first.json("dvc", "metrics", "show", "--json")
     files = {name: entry["data"] for name, entry in shown[""]["data"].items()}
-    assert set(files) == {f"metrics/{n}.json" for n in ("split", "classifier", "localizer")}
+    runs = {f"metrics/runs/{task}.json" for task in TASKS}
+    assert set(files) == {f"metrics/{n}.json" for n in ("split", *TASKS)} | runs
     assert all(metrics["data"] == "phantom" for metrics in files.values())
     test = files["metrics/classifier.json"]["test"]
     assert test["roc_auc"]["low"] <= test["roc_auc"]["value"] <= test["roc_auc"]["high"]
+    calibration = files["metrics/classifier.json"]["calibration"]
+    losses = [calibration["validation"][when]["log_loss"]["value"] for when in ("before", "after")]
+    assert losses[1] <= losses[0]
+
+
+def test_every_run_is_recorded_outside_of_dvcs_lock(first):
+    lock = yaml.safe_load((first.folder / "dvc.lock").read_text())["stages"]
+    for task in TASKS:
+        record = json.loads((first.folder / f"metrics/runs/{task}.json").read_text())
+        outs = {out["path"]: out["md5"] for out in lock[f"train@{task}"]["outs"]}
+        assert record["model_md5"] == outs[f"models/{task}.keras"]
+        assert set(outs) == {f"models/{task}.keras", f"plots/history/{task}.csv"}
+        assert 1 <= record["best_epoch"] <= record["epochs"] <= 2
+        assert record["wall_time_s"] > 0
+        assert list((first.folder / f"tmp/tensorboard/{task}").iterdir())
+    assert not any((first.folder / "tmp/train").iterdir())
 
 
 def readme_table() -> list[tuple[str, set[str]]]:
@@ -225,7 +243,7 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
     clone.repro()
     clone.commit("dropout")
     diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
-    assert set(diff) == {"metrics/classifier.json"}
+    assert set(diff) == {"metrics/classifier.json", "metrics/runs/classifier.json"}
     change = diff["metrics/classifier.json"]["test.brier.value"]
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")
@@ -262,9 +280,6 @@ def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
     assert dropouts == {"here": [0.1, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.3]}
     for data in experiments.values():
         assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
-
-
-TASKS = ("classifier", "localizer")
 
 
 def join_tables(folder: Path, phantom: Path, real_data: Path) -> None:

@@ -63,7 +63,8 @@ def command(folder: Path, stage: str) -> list[str]:
         "split": ["--patches", patches, "--out", split, "--metrics", folder / "metrics/split.json"],
         "train": [
             *("--task", "classifier", *train, "--model", folder / "m.keras"),
-            *("--history", folder / "history.csv"),
+            *("--history", folder / "history.csv", "--record", folder / "record.json"),
+            *("--checkpoint", folder / "checkpoint", "--tensorboard", folder / "tensorboard"),
         ],
     }[stage]
     everything = ["-m", f"stages.{stage}", "--params", folder / "params.yaml", *arguments]
