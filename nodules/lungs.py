@@ -18,7 +18,7 @@ from nodules.geometry import Geometry
 
 _STEP_MM = 2.0
 # Between lung (-850) and soft tissue (0), where partial volumes go to either side.
-_AIR_BELOW_HU = -400
+AIR_BELOW_HU = -400
 # Cuts the table, which is thin from front to back, off the body; leaves side walls that the image's
 # edge makes thin from left to right.
 _OPENING_MM = 6.0
@@ -30,6 +30,12 @@ _SMALLEST_SHARE = 0.1
 _ALL_AROUND = np.ones((3, 3, 3))
 _ALONG_Y = np.ones((1, 3, 1))
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], bool)
+
+
+def coarse_steps_zyx(geometry: Geometry) -> NDArray[np.int64]:
+    """Give the steps from voxel to voxel that are about 2 mm, shape (3,)."""
+    steps = np.rint(_STEP_MM / np.asarray(geometry.spacing_xyz_mm[::-1]))
+    return np.maximum(1, steps).astype(np.int64)
 
 
 def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.int64]:
@@ -47,9 +53,7 @@ def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.
     voxels_xyz
         Shape (N, 3); none where no lungs are found.
     """
-    step_zyx = np.maximum(1, np.rint(_STEP_MM / np.asarray(geometry.spacing_xyz_mm[::-1]))).astype(
-        int
-    )
+    step_zyx = coarse_steps_zyx(geometry)
     coarse = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
     spacing_zyx_mm = step_zyx * geometry.spacing_xyz_mm[::-1]
     return (np.argwhere(lung_mask(coarse, spacing_zyx_mm)) * step_zyx)[:, ::-1]
@@ -72,7 +76,7 @@ def lung_mask(
     is_lung
         bool of the same shape. Vessels inside are in it, the trachea and main bronchi too.
     """
-    is_air = volume_hu < _AIR_BELOW_HU
+    is_air = volume_hu < AIR_BELOW_HU
     in_plane_mm = float(spacing_zyx_mm[1])
     opened = ndimage.binary_opening(~is_air, _ALONG_Y, _iterations(_OPENING_MM, in_plane_mm))
     body = _pieces_of(opened, _ALL_AROUND, lambda sizes: sizes == sizes.max())
