@@ -16,14 +16,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nodules.geometry import Geometry
-from nodules.lungs import AIR_BELOW_HU, coarse_steps_zyx, lung_mask
+from nodules.lungs import IN_PLANE, body_mask, coarse_steps_zyx, lung_mask
 
 _log = logging.getLogger(__name__)
 
-# Bays as wide as the largest nodule of LUNA16, 32 mm, are filled.
-_CLOSING_MM = 16.0
+# From the lungs' grid to the region's, about 4 mm apart.
+_CELL = 2
+# Bays this much across on either side are filled: large nodules in them belong to the region.
+_CLOSING_MM = 12.0
 # Nodules that sit on the pleura have their centres outside of the lungs by up to this.
 _MARGIN_MM = 6.0
+# Denser than room air, which is -1000; less dense than anything else.
+_LUNG_HU = (-960, -500)
+# Rims of partial volumes are thinner, lungs thicker.
+_RIM_MM = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +39,13 @@ class LungRegion:
     Parameters
     ----------
     mask
-        bool of shape (slices, rows, columns) of a coarse grid.
-    step_zyx
-        Voxels of the scan from one point of that grid to the next.
+        bool of shape (cells along z, y, x).
+    cell_zyx
+        Voxels of the scan that a cell covers along each axis.
     """
 
     mask: NDArray[np.bool_]
-    step_zyx: NDArray[np.int64]
+    cell_zyx: NDArray[np.int64]
 
     def contains(self, index_xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether points lie in the region.
@@ -52,12 +58,15 @@ class LungRegion:
         Returns
         -------
         inside
-            bool of shape (...): whether the nearest point of the coarse grid does.
+            bool of shape (...): whether their nearest voxels do; False beyond the scan's cells.
         """
-        coarse = np.rint(index_xyz[..., ::-1] / self.step_zyx).astype(np.int64)
-        # The scan's last voxels may lie nearest to a point that would be the grid's next.
-        coarse = np.clip(coarse, 0, np.asarray(self.mask.shape) - 1)
-        return self.mask[tuple(np.moveaxis(coarse, -1, 0))]
+        cell = np.floor((index_xyz[..., ::-1] + 0.5) / self.cell_zyx).astype(np.int64)
+        is_inside: NDArray[np.bool_] = np.asarray(
+            ((cell >= 0) & (cell < self.mask.shape)).all(axis=-1)
+        )
+        cell = np.where(is_inside[..., None], cell, 0)
+        inside: NDArray[np.bool_] = is_inside & self.mask[tuple(np.moveaxis(cell, -1, 0))]
+        return inside
 
 
 def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str) -> LungRegion:
@@ -79,16 +88,44 @@ def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str
         scan, with a warning.
     """
     step_zyx = coarse_steps_zyx(geometry)
-    coarse = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
+    coarse_hu = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
     spacing_zyx_mm = step_zyx * geometry.spacing_xyz_mm[::-1]
-    lungs = lung_mask(coarse, spacing_zyx_mm)
-    if lungs.any():
-        wide = ndimage.distance_transform_edt(~lungs, spacing_zyx_mm) <= _CLOSING_MM
-        region = ndimage.distance_transform_edt(wide, spacing_zyx_mm) > _CLOSING_MM - _MARGIN_MM
-        return LungRegion(_filled(region | lungs), step_zyx)
-    _log.warning("%s: no lungs found: the whole body is searched", name)
-    body = _filled(ndimage.binary_opening(coarse >= AIR_BELOW_HU))
-    return LungRegion(body if body.any() else ~body, step_zyx)
+    body = body_mask(coarse_hu, spacing_zyx_mm)
+    lungs = lung_mask(coarse_hu, spacing_zyx_mm) | _cut_open(coarse_hu, body, spacing_zyx_mm)
+    cell_zyx = step_zyx * _CELL
+    if not lungs.any():
+        _log.warning("%s: no lungs found: the whole body is searched", name)
+        whole = _filled(_in_cells(body))
+        return LungRegion(whole if whole.any() else ~whole, cell_zyx)
+    cells = _in_cells(lungs)
+    cell_mm = spacing_zyx_mm * _CELL
+    wide = ndimage.distance_transform_edt(~cells, cell_mm) <= _CLOSING_MM
+    # All is air beyond the scan, but a closing there must not eat into it.
+    padded = np.pad(wide, 1, mode="edge")
+    inner_mm = ndimage.distance_transform_edt(padded, cell_mm)[1:-1, 1:-1, 1:-1]
+    return LungRegion(_filled((inner_mm > _CLOSING_MM - _MARGIN_MM) | cells), cell_zyx)
+
+
+def _cut_open(
+    coarse_hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_zyx_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Find lungs whose chest wall lies beside the field of view: they have body before and behind.
+
+    What is about the body but as dense as lungs, the table's foam, has not.
+    """
+    behind = np.logical_or.accumulate(body, axis=1)
+    before = np.logical_or.accumulate(body[:, ::-1], axis=1)[:, ::-1]
+    low, high = _LUNG_HU
+    smooth_hu = ndimage.uniform_filter(coarse_hu, 3)
+    is_dense = behind & before & (smooth_hu > low) & (smooth_hu < high)
+    thick = max(1, round(_RIM_MM / 2 / float(spacing_zyx_mm[1])))
+    return ndimage.binary_opening(is_dense, IN_PLANE, thick)
+
+
+def _in_cells(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    for axis, size in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, np.arange(0, size, _CELL), axis)
+    return mask
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
