@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from nodules.params_detect import DetectParams
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=0)]
@@ -250,4 +252,5 @@ class Params(Strict):
     classifier: ClassifierParams
     localizer: LocalizerParams
     evaluate: EvaluateParams
+    detect: DetectParams
     parallel: ParallelParams
