@@ -23,6 +23,7 @@ from nodules.candidates import find_discs, find_world
 from nodules.checkpoint import CODE, Checkpoint, digest
 from nodules.files import write_csv
 from nodules.geometry import Geometry
+from nodules.hits import MAX_MARKS_PER_SCAN
 from nodules.linking import Linking, link_discs
 from nodules.lung_region import find_lung_region
 from nodules.parallel import Workers, run_unordered
@@ -120,7 +121,8 @@ def detect_archive(
         How to look.
     out
         The CSV to write, in LUNA16's submission format: ``seriesuid``, ``coordX``, ``coordY``,
-        ``coordZ``, ``probability``, and ``diameter_mm``; by scan, the most probable first.
+        ``coordZ``, ``probability``, and ``diameter_mm``; by scan, the
+        most probable first and not more than the challenge counts.
     workers
         Who looks; by default this process.
 
@@ -260,7 +262,7 @@ def detect_scan(
     Returns
     -------
     findings
-        As `detect_archive` writes them.
+        As `detect_archive` writes them: the most probable, as many as the challenge counts.
 
     Raises
     ------
@@ -277,7 +279,7 @@ def detect_scan(
     grid = make_grid(geometry, shape)
     region = find_lung_region(volume_hu, geometry, seriesuid)
     discs = find_discs(volume_hu, grid, region, scorer, localize, threshold)
-    findings = link_discs(discs, detection.linking)
+    findings = link_discs(discs, detection.linking).head(MAX_MARKS_PER_SCAN)
     world_xyz_mm = find_world(findings, grid.geometry)
     findings = findings.assign(
         seriesuid=seriesuid, **dict(zip(COLUMNS[1:4], world_xyz_mm.T, strict=True))

@@ -67,7 +67,9 @@ def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
     starts = np.flatnonzero(np.diff(chain[order], prepend=-1))
     findings = [_finding(own, linking) for own in np.split(rows, starts[1:]) if len(own)]
     columns = [*PLACE, "diameter_mm", "probability", "slices"]
-    table = pd.DataFrame(findings, columns=columns).astype({"slices": "int64"})
+    table = pd.DataFrame(findings, columns=columns).astype(
+        dict.fromkeys(columns[:-1], "float64") | {"slices": "int64"}
+    )
     return table.sort_values(
         ["probability", *PLACE], ascending=[False, True, True, True], ignore_index=True
     )
