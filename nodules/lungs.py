@@ -29,7 +29,13 @@ _SMALLEST_LITRES = 0.1
 _SMALLEST_SHARE = 0.1
 _ALL_AROUND = np.ones((3, 3, 3))
 _ALONG_Y = np.ones((1, 3, 1))
-_IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], bool)
+IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], bool)
+
+
+def coarse_steps_zyx(geometry: Geometry) -> NDArray[np.int64]:
+    """Give the steps from voxel to voxel that are about 2 mm, shape (3,)."""
+    steps = np.rint(_STEP_MM / np.asarray(geometry.spacing_xyz_mm[::-1]))
+    return np.maximum(1, steps).astype(np.int64)
 
 
 def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.int32]:
@@ -47,9 +53,7 @@ def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.
     voxels_xyz
         Shape (N, 3); none where no lungs are found.
     """
-    step_zyx = np.maximum(1, np.rint(_STEP_MM / np.asarray(geometry.spacing_xyz_mm[::-1]))).astype(
-        int
-    )
+    step_zyx = coarse_steps_zyx(geometry)
     coarse = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
     spacing_zyx_mm = step_zyx * geometry.spacing_xyz_mm[::-1]
     is_lung = lung_mask(coarse, spacing_zyx_mm)
@@ -83,10 +87,9 @@ def lung_mask(
     """
     is_air = volume_hu < _AIR_BELOW_HU
     in_plane_mm = float(spacing_zyx_mm[1])
-    opened = ndimage.binary_opening(~is_air, _ALONG_Y, _iterations(_OPENING_MM, in_plane_mm))
-    body = _pieces_of(opened, _ALL_AROUND, lambda sizes: sizes == sizes.max())
+    body = body_mask(volume_hu, spacing_zyx_mm)
     # In its slice, what is about the body reaches the image's border, and what is in it does not.
-    surroundings, count = ndimage.label(~body, _IN_PLANE)
+    surroundings, count = ndimage.label(~body, IN_PLANE)
     border = np.ones(body.shape[1:], bool)
     border[1:-1, 1:-1] = False
     reaches_border = np.zeros(count + 1, bool)
@@ -99,7 +102,28 @@ def lung_mask(
         _ALL_AROUND,
         lambda sizes: sizes >= max(smallest, _SMALLEST_SHARE * sizes.max()),
     )
-    return ndimage.binary_closing(lungs, _IN_PLANE, _iterations(_CLOSING_MM, in_plane_mm)) | lungs
+    return ndimage.binary_closing(lungs, IN_PLANE, _iterations(_CLOSING_MM, in_plane_mm)) | lungs
+
+
+def body_mask(
+    volume_hu: NDArray[np.int16], spacing_zyx_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Find the body's tissue in a coarse volume, without the air in it and without the table.
+
+    Parameters
+    ----------
+    volume_hu, spacing_zyx_mm
+        As for `lung_mask`.
+
+    Returns
+    -------
+    is_body
+        bool of the same shape.
+    """
+    is_tissue = volume_hu >= _AIR_BELOW_HU
+    iterations = _iterations(_OPENING_MM, float(spacing_zyx_mm[1]))
+    opened = ndimage.binary_opening(is_tissue, _ALONG_Y, iterations)
+    return _pieces_of(opened, _ALL_AROUND, lambda sizes: sizes == sizes.max())
 
 
 def _iterations(width_mm: float, spacing_mm: float) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nodules.params_base import Seed, Strict
+from nodules.params_detect import DetectParams
 from nodules.params_networks import ClassifierParams, LocalizerParams
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -215,4 +216,5 @@ class Params(Strict):
     classifier: ClassifierParams
     localizer: LocalizerParams
     evaluate: EvaluateParams
+    detect: DetectParams
     parallel: ParallelParams

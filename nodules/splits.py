@@ -155,6 +155,47 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     return part_of
 
 
+def scoring_models(path: Path) -> dict[str, str]:
+    """Decide which networks score which patient's scans: only such as never saw the patient.
+
+    Parameters
+    ----------
+    path
+        ``split.json``: ``patients`` and, with cross-validation, ``folds``, each fold's number to
+        its own map from patients to parts.
+
+    Returns
+    -------
+    folder_of
+        Patient to the networks' folder below ``models``: without folds, test patients to ``""``;
+        with folds, every patient to ``fold{f}``, the one that tests him. Other patients are absent.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    LeakError
+        If two folds test a patient.
+    ValueError
+        If the file is no split.
+    """
+    part_of = read_split(path)
+    folds = json.loads(path.read_text(encoding="utf-8")).get("folds") or {}
+    if not folds:
+        return {patient: "" for patient, part in part_of.items() if part == "test"}
+    folder_of: dict[str, str] = {}
+    for fold, own in folds.items():
+        for patient in (patient for patient, part in own.items() if part == "test"):
+            if patient in folder_of:
+                msg = (
+                    f"{path}: Expected each patient tested by one fold. Received: {patient} by "
+                    f"{folder_of[patient]} and fold{fold}"
+                )
+                raise LeakError(msg)
+            folder_of[patient] = f"fold{fold}"
+    return folder_of
+
+
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) < len(pairs):

@@ -23,13 +23,17 @@ _CLASSIFIER = {
 _LOCALIZER = {"x": "x", "y": "y", "centre": "centre", "diameter": "diameter"}
 
 
-def summarise(classifier: dict[str, Any], localizer: dict[str, Any]) -> str:
+def summarise(
+    classifier: dict[str, Any], localizer: dict[str, Any], froc: dict[str, Any] | None = None
+) -> str:
     """Tell what both networks reached on the test patients.
 
     Parameters
     ----------
     classifier, localizer
         What ``metrics/classifier.json`` and ``metrics/localizer.json`` hold.
+    froc
+        What ``metrics/froc.json`` holds, if there is one.
 
     Returns
     -------
@@ -54,7 +58,24 @@ def summarise(classifier: dict[str, Any], localizer: dict[str, Any]) -> str:
             own = _interval(test["model"][f"{key}_{unit}"]["mae"], 2)
             guess = test["constant"][f"{key}_{unit}"]["mae"]["value"]
             lines.append(f"  {f'{name}, {unit}':18}{own}   constant guess {guess:.2f}")
-    return "\n".join(lines)
+    return "\n".join(lines + (_froc(froc) if froc else []))
+
+
+def _froc(froc: dict[str, Any]) -> list[str]:
+    interval = froc["interval_95"]
+    rows = [("CPM", froc["cpm"], interval["cpm"])]
+    names = (f"at {rate:g}" for rate in froc["false_positives_per_scan"])
+    rows += zip(names, froc["sensitivity"], interval["sensitivity"], strict=True)
+    return [
+        "",
+        f"whole scans: {froc['true_positives']} of {froc['nodules']} nodules among the findings in "
+        f"{froc['scans']} test scans; data: {froc['data']}",
+        "  sensitivity at so many false positives per scan, and their mean (CPM)",
+        *(
+            f"  {name:18}{value:.3f}  ({low:.3f} to {high:.3f})"
+            for name, value, (low, high) in rows
+        ),
+    ]
 
 
 def _interval(metric: dict[str, float], digits: int) -> str:
@@ -70,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("metrics"))
     folder = parser.parse_args().folder
-    names = ("classifier", "localizer")
+    names = ["classifier", "localizer", *(["froc"] if (folder / "froc.json").is_file() else [])]
     try:
         metrics = [json.loads((folder / f"{n}.json").read_text(encoding="utf-8")) for n in names]
     except (OSError, ValueError) as error:

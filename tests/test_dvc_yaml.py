@@ -14,6 +14,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages
 CANNOT_CHANGE_RESULTS = {
     "nodules/params.py",
     "nodules/params_base.py",
+    "nodules/params_detect.py",
     "nodules/params_networks.py",
     "nodules/params_file.py",
     "stages/command.py",

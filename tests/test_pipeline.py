@@ -34,6 +34,8 @@ STAGES = [
     "train@localizer",
     "evaluate@classifier",
     "evaluate@localizer",
+    *[f"detect@{k}" for k in range(3)],
+    "score",
 ]
 
 
@@ -122,6 +124,7 @@ def make_clone(folder: Path) -> Clone:
         localizer__epochs=2,
         patches__positives_per_nodule=4,
         evaluate__bootstraps=100,
+        detect__stride_px=8,
     )
     clone.commit("reduced")
     return clone
@@ -161,7 +164,7 @@ def test_metrics_are_labelled_and_valid_json(first):
     shown = first.json("dvc", "metrics", "show", "--json")
     files = {name: entry["data"] for name, entry in shown[""]["data"].items()}
     runs = {f"metrics/runs/{task}.json" for task in TASKS}
-    assert set(files) == {f"metrics/{n}.json" for n in ("split", *TASKS)} | runs
+    assert set(files) == {f"metrics/{n}.json" for n in ("split", *TASKS, "froc")} | runs
     assert all(metrics["data"] == "phantom" for metrics in files.values())
     test = files["metrics/classifier.json"]["test"]
     assert test["roc_auc"]["low"] <= test["roc_auc"]["value"] <= test["roc_auc"]["high"]
@@ -193,7 +196,7 @@ def readme_table() -> list[tuple[str, set[str]]]:
         wanted: set[str] = set()
         for name in re.findall(r"`(.+?)`", names):
             stem = name.removesuffix("@*")
-            matches = {s for s in [*STAGES, "download@3", "patches@3"] if s == name}
+            matches = {s for s in [*STAGES, "download@3", "patches@3", "detect@3"] if s == name}
             matches |= {s for s in STAGES if name.endswith("@*") and s.split("@")[0] == stem}
             assert matches, f"README names a stage {name}, which is none"
             wanted |= matches
@@ -215,6 +218,7 @@ CHANGES: dict[str, Callable[[Clone], None]] = {
     "`classifier.dropout`": lambda c: c.set(classifier__dropout=0.5),
     "`localizer.learning_rate`": lambda c: c.set(localizer__learning_rate=0.01),
     "`evaluate.bootstraps`": lambda c: c.set(evaluate__bootstraps=101),
+    "`detect.stride_px`": lambda c: c.set(detect__stride_px=16),
     "`split.seed`": lambda c: c.set(split__seed=3),
     "`patches.jitter_px`": lambda c: c.set(patches__jitter_px=3),
     "`data.subsets`: one more": lambda c: c.set(data__subsets=[0, 1, 2, 3]),
@@ -223,6 +227,7 @@ CHANGES: dict[str, Callable[[Clone], None]] = {
     "a comment in `nodules/models/cnn.py`": comment_in("nodules/models/cnn.py"),
     "a comment in `nodules/sampling.py`": comment_in("nodules/sampling.py"),
     "a comment in `nodules/localizer_metrics.py`": comment_in("nodules/localizer_metrics.py"),
+    "a comment in `nodules/linking.py`": comment_in("nodules/linking.py"),
     "a file in `data/local/`": lambda c: (c.folder / "data/local/a.txt").write_text("a"),
 }
 
@@ -243,14 +248,18 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
     clone.repro()
     clone.commit("dropout")
     diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
-    assert set(diff) == {"metrics/classifier.json", "metrics/runs/classifier.json"}
+    assert set(diff) == {
+        "metrics/classifier.json",
+        "metrics/froc.json",
+        "metrics/runs/classifier.json",
+    }
     change = diff["metrics/classifier.json"]["test.brier.value"]
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")
     assert set(params["params.yaml"]) == {"classifier.dropout"}
     clone.run("dvc", "plots", "diff", "main", "dropout", "--out", "drawn")
     page = (clone.folder / "drawn" / "index.html").read_text()
-    for title in ("ROC", "Confusion", "Calibration", "Precision and recall"):
+    for title in ("ROC", "FROC", "Confusion", "Calibration", "Precision and recall"):
         assert title in page
     assert "Learning curves of the classifier" in page
     clone.run("git", "switch", "-q", "main")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nodules.splits import (
     LeakError,
     audit,
     read_split,
+    scoring_models,
     split_by_fold,
     split_by_patient,
 )
@@ -211,3 +213,33 @@ def test_a_split_that_is_none_is_refused_by_file(tmp_path: Path, text, error, ex
         path.write_text(text)
     with pytest.raises(error, match=f"split.json: .*{expected}"):
         read_split(path)
+
+
+def test_without_folds_only_test_patients_are_scored(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"patients": {"a": "train", "b": "validation", "c": "test"}}))
+    assert scoring_models(path) == {"c": ""}
+
+
+@given(st.integers(3, 10), st.integers(3, 30))
+def test_with_folds_no_patient_is_scored_by_networks_that_saw_him(folds, patients):
+    def part(patient: int, fold: int) -> str:
+        return {0: "test", 1: "validation"}.get((patient - fold) % folds, "train")
+
+    tree = {"patients": {str(p): part(p, 0) for p in range(patients)}}
+    tree["folds"] = {str(f): {str(p): part(p, f) for p in range(patients)} for f in range(folds)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "split.json"
+        path.write_text(json.dumps(tree))
+        scored_by = scoring_models(path)
+    assert scored_by.keys() == tree["patients"].keys()
+    for patient, networks in scored_by.items():
+        assert tree["folds"][networks.removeprefix("fold")][patient] == "test"
+
+
+def test_a_patient_whom_two_folds_test_is_refused(tmp_path):
+    path = tmp_path / "split.json"
+    own = {"a": "test", "b": "train"}
+    path.write_text(json.dumps({"patients": own, "folds": {"0": own, "1": own}}))
+    with pytest.raises(LeakError, match=r"each patient tested by one fold\. Received: a by fold0"):
+        scoring_models(path)

@@ -37,6 +37,18 @@ def metrics() -> tuple[dict, dict]:
     return classifier, localizer
 
 
+FROC = {
+    "data": "phantom",
+    "scans": 5,
+    "nodules": 4,
+    "true_positives": 3,
+    "false_positives_per_scan": [0.125, 8.0],
+    "sensitivity": [0.25, 0.75],
+    "cpm": 0.5,
+    "interval_95": {"cpm": [0.25, 0.75], "sensitivity": [[0.0, 0.5], [0.5, 1.0]]},
+}
+
+
 def test_values_stand_with_their_intervals_and_their_data(tmp_path):
     lines = summarise(*metrics()).splitlines()
     assert lines[0].startswith(
@@ -56,3 +68,14 @@ def test_the_command_reads_a_folder_and_says_what_is_missing(tmp_path):
         write_json(tmp_path / f"{name}.json", payload)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == summarise(*metrics()).strip()
+    write_json(tmp_path / "froc.json", FROC)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == summarise(*metrics(), FROC).strip()
+
+
+def test_the_score_of_whole_scans_is_told_if_there_is_one():
+    lines = summarise(*metrics(), FROC).splitlines()
+    assert "whole scans: 3 of 4 nodules among the findings in 5 test scans; data: phantom" in lines
+    assert "  CPM               0.500  (0.250 to 0.750)" in lines
+    assert "  at 0.125          0.250  (0.000 to 0.500)" in lines
+    assert "whole scans" not in summarise(*metrics())

@@ -1,0 +1,287 @@
+"""Findings of whole scans: lungs, dense scores, candidates, places, findings in space.
+
+Scans are worked on in parallel. Processes share the cores: each has its part of them for the
+networks. Neither changes what is found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nodules.candidates import find_discs, find_world
+from nodules.checkpoint import CODE, Checkpoint, digest
+from nodules.files import write_csv
+from nodules.geometry import Geometry
+from nodules.hits import MAX_MARKS_PER_SCAN
+from nodules.linking import Linking, link_discs
+from nodules.lung_region import find_lung_region
+from nodules.parallel import Workers, run_unordered
+from nodules.resampling import PatchShape, make_grid
+from nodules.volume import Scan, list_scans, read_slices
+
+if TYPE_CHECKING:
+    from nodules.dense import Scorer
+
+COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm"]
+# A hundredth of a micrometre, and less than float32 tells apart.
+_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How to look for nodules.
+
+    Parameters
+    ----------
+    shape
+        Of the patches that the networks trained on.
+    stride_px
+        From one position to the next that the classifier scores.
+    linking
+        How discs on slices become findings.
+    """
+
+    shape: PatchShape
+    stride_px: int
+    linking: Linking
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What looks at a scan.
+
+    Parameters
+    ----------
+    classifier, localizer
+        Files, ``.keras``.
+    threshold
+        The classifier's score from which a place is a candidate.
+    """
+
+    classifier: Path
+    localizer: Path
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One scan to look at."""
+
+    scan: Scan
+    networks: Networks
+    detection: Detection
+    checksum: str
+    threads: int | None
+    code: str = CODE
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides the result."""
+        return digest(
+            self.code,
+            self.scan.seriesuid,
+            self.scan.header,
+            self.scan.checksum,
+            self.networks.threshold,
+            self.checksum,
+            self.detection,
+        )
+
+
+def detect_archive(
+    archive: Path,
+    networks_of: Mapping[str, Networks],
+    detection: Detection,
+    out: Path,
+    workers: Workers | None = None,
+) -> pd.DataFrame:
+    """Look for nodules in scans of an archive.
+
+    What is found is kept in a scratch folder beside `out`, named ``.{name}.scans.partial``, until
+    all is there: an interrupted run goes on where it was.
+
+    Parameters
+    ----------
+    archive
+        As for `nodules.volume.list_scans`.
+    networks_of
+        What looks at which scan, by series UID. Scans that are not named are passed over.
+    detection
+        How to look.
+    out
+        The CSV to write, in LUNA16's submission format: ``seriesuid``, ``coordX``, ``coordY``,
+        ``coordZ``, ``probability``, and ``diameter_mm``; by scan, the
+        most probable first and not more than the challenge counts.
+    workers
+        Who looks; by default this process.
+
+    Returns
+    -------
+    findings
+        What the file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a network is missing.
+    ValueError
+        If a scan that is named is not in the archive, or its voxels are damaged, or the networks
+        are made for patches of another shape.
+    """
+    workers = workers or Workers()
+    scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in networks_of]
+    threads = _threads(workers, len(scans))
+    checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
+    tasks = []
+    for scan in scans:
+        networks = networks_of[scan.seriesuid]
+        tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
+    keys = [task.key for task in tasks]
+    kept = Checkpoint(out.with_name(f".{out.name}.scans.partial"), keys)
+    missing = [task for task, key in zip(tasks, keys, strict=True) if key not in kept]
+    missing.sort(key=lambda task: -task.scan.header.payload_bytes)
+    try:
+        with tqdm(
+            desc=f"nodules of {archive.stem}",
+            total=len(tasks),
+            initial=len(tasks) - len(missing),
+            unit="scan",
+            disable=None,
+        ) as bar:
+            for key, found in run_unordered(_detect, missing, workers):
+                kept[key] = found
+                bar.update()
+    except ValueError:
+        kept.remove()
+        raise
+    tables = [kept[key] for key in keys]
+    findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
+    write_csv(out, findings, decimals=_DECIMALS)
+    kept.remove()
+    return findings.reset_index(drop=True)
+
+
+_TYPES = {name: "str" if name == "seriesuid" else "float64" for name in COLUMNS}
+
+
+def _threads(workers: Workers, scans: int) -> int | None:
+    """Threads of a process, so that all of them together have one a core; None for no limit."""
+    processes = min(joblib.effective_n_jobs(workers.jobs), scans)
+    if workers.backend != "loky" or processes <= 1:
+        return None
+    return max(1, joblib.cpu_count() // processes)
+
+
+def _checksum(networks: Networks) -> str:
+    for path in (networks.classifier, networks.localizer):
+        if not path.is_file():
+            msg = f"{path}: Expected a trained network. Received: no file"
+            raise FileNotFoundError(msg)
+    return digest(networks.classifier.read_bytes(), networks.localizer.read_bytes())
+
+
+def _detect(task: _Task) -> tuple[str, pd.DataFrame]:
+    if task.code != CODE:
+        msg = (
+            f"Expected workers that run this version of the library, {task.code[:12]}. Received: "
+            f"one that runs {CODE[:12]}; start the workers anew"
+        )
+        raise ValueError(msg)
+    if task.threads is not None:
+        # Read when TensorFlow is first imported, which is below.
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)
+        os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    scorer, localize = _load(task.networks, task.detection.stride_px, task.checksum)
+    volume_hu = read_slices(task.scan, range(task.scan.header.geometry.size_xyz[2]))
+    found = detect_scan(
+        volume_hu,
+        task.scan.header.geometry,
+        task.scan.seriesuid,
+        scorer,
+        localize,
+        task.networks.threshold,
+        task.detection,
+    )
+    return task.key, found
+
+
+@cache
+def _load(
+    networks: Networks, stride_px: int, checksum: str
+) -> tuple[Scorer, Callable[[NDArray[np.int16]], NDArray[np.float32]]]:
+    """Load networks once a process; `checksum` tells files apart that have the same name."""
+    # Imported late: who only asks for work to be done need not wait for TensorFlow.
+    from nodules.dense import make_scorer
+    from nodules.inference import load_model, predict
+
+    localizer = load_model(networks.localizer)
+    scorer = make_scorer(load_model(networks.classifier), stride_px)
+    return scorer, lambda patches_hu: predict(localizer, patches_hu)
+
+
+def detect_scan(
+    volume_hu: NDArray[np.int16],
+    geometry: Geometry,
+    seriesuid: str,
+    scorer: Scorer,
+    localize: Callable[[NDArray[np.int16]], NDArray[np.float32]],
+    threshold: float,
+    detection: Detection,
+) -> pd.DataFrame:
+    """Look for nodules in one scan.
+
+    Parameters
+    ----------
+    volume_hu
+        The scan, int16 of shape (slices, rows, columns), HU.
+    geometry
+        Its geometry.
+    seriesuid
+        Its id.
+    scorer
+        The classifier, from `nodules.dense.make_scorer`.
+    localize
+        The localizer: from patches to x_px, y_px, diameter_px, shape (N, 3).
+    threshold
+        The score from which a place is a candidate.
+    detection
+        How to look.
+
+    Returns
+    -------
+    findings
+        As `detect_archive` writes them: the most probable, as many as the challenge counts.
+
+    Raises
+    ------
+    ValueError
+        If the scorer is made for patches of another shape.
+    """
+    shape = detection.shape
+    if (scorer.depth, scorer.size_px) != (shape.depth, shape.size_px):
+        msg = (
+            f"Expected networks for patches of {shape.depth} x {shape.size_px} x {shape.size_px}. "
+            f"Received: {scorer.depth} x {scorer.size_px} x {scorer.size_px}"
+        )
+        raise ValueError(msg)
+    grid = make_grid(geometry, shape)
+    region = find_lung_region(volume_hu, geometry, seriesuid)
+    discs = find_discs(volume_hu, grid, region, scorer, localize, threshold)
+    findings = link_discs(discs, detection.linking).head(MAX_MARKS_PER_SCAN)
+    world_xyz_mm = find_world(findings, grid.geometry)
+    findings = findings.assign(
+        seriesuid=seriesuid, **dict(zip(COLUMNS[1:4], world_xyz_mm.T, strict=True))
+    )
+    return findings[COLUMNS].astype(_TYPES)

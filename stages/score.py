@@ -1,0 +1,78 @@
+"""LUNA16's official score of the findings, on the scans that were searched."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from nodules.files import write_csv, write_json
+from nodules.froc import evaluate
+from nodules.params import Params
+from nodules.splits import LeakError, scoring_models
+from nodules.submission import read_submission
+from nodules.tables import read_table
+from stages.command import parser, run
+
+PROTOCOL = (
+    "LUNA16's official evaluation of {scans} scans of {patients} patients, each searched by "
+    "networks that neither trained nor validated on the patient; annotations and excluded findings "
+    "of these scans only"
+)
+
+
+def main(arguments: argparse.Namespace, params: Params) -> None:
+    """Write the score and the FROC curve."""
+    logging.basicConfig(format="warning: %(message)s")
+    subsets = params.data.subsets
+    ids = {"seriesuid": str, "patient": str, "networks": str}
+    scans = pd.concat(
+        pd.read_csv(
+            arguments.detections / f"subset{subset}.scans.csv", dtype=ids, keep_default_na=False
+        )
+        for subset in subsets
+    )
+    folder_of = scoring_models(arguments.split)
+    for uid, patient, folder in scans[list(ids)].itertuples(index=False):
+        if folder_of.get(patient) != folder:
+            msg = (
+                f"{arguments.detections}: Expected scans searched by networks that never saw the "
+                f"patient. Received: {uid} of {patient}, searched by models/{folder}"
+            )
+            raise LeakError(msg)
+    submission = pd.concat(
+        [read_submission(arguments.detections / f"subset{subset}.csv") for subset in subsets],
+        ignore_index=True,
+    )
+    annotations, excluded = (
+        table[table["seriesuid"].isin(scans["seriesuid"])]
+        for table in (
+            read_table(arguments.tables / "annotations.csv"),
+            read_table(arguments.tables / "annotations_excluded.csv"),
+        )
+    )
+    own = params.evaluate
+    result = evaluate(
+        submission,
+        annotations,
+        excluded,
+        scans["seriesuid"].tolist(),
+        bootstraps=own.bootstraps,
+        seed=own.seed,
+    )
+    protocol = PROTOCOL.format(scans=len(scans), patients=scans["patient"].nunique())
+    write_csv(arguments.plot, result.curve, decimals=6)
+    metrics = {"data": params.data.source, "protocol": protocol, **result.to_metrics()}
+    write_json(arguments.metrics, metrics)
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--detections", type=Path, required=True, help="folder of the findings")
+    options.add_argument("--tables", type=Path, required=True, help="folder of the annotations")
+    options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
+    options.add_argument("--plot", type=Path, required=True, help="the FROC curve to write")
+    run(options.parse_args(), main)
