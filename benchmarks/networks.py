@@ -24,6 +24,7 @@ from nodules.models import build_model
 
 WAYS: dict[str, tuple[str, int, dict[str, object]]] = {
     "cnn": ("cnn", 1, {}),
+    "resnet": ("resnet", 1, {}),
     "cnn3d, depth 3": ("cnn3d", 3, {}),
     "cnn3d, depth 9": ("cnn3d", 9, {}),
     "vgg16, 65 px": ("vgg16", 1, {}),
