@@ -27,7 +27,8 @@ def save_model(model: keras.Model, path: Path) -> None:
     path
         Ends in ``.keras``; written whole or not at all.
     """
-    bare = keras.models.clone_model(model)
+    # Not clone_model, which compiles the copy too: its file would hold the optimizer.
+    bare = model.__class__.from_config(model.get_config())
     bare.set_weights(model.get_weights())
     with atomic_file(path) as partial:
         bare.save(partial)

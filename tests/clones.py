@@ -115,6 +115,7 @@ def make_clone(folder: Path) -> Clone:
         data__phantom__slices=24,
         classifier__epochs=2,
         localizer__epochs=2,
+        localizer__warmup_epochs=0,
         patches__positives_per_nodule=4,
         evaluate__bootstraps=100,
         detect__stride_px=8,
