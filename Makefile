@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test setup lock clean
+.PHONY: repro test compare setup lock clean
 
 repro: setup
 	dvc repro
@@ -15,6 +15,10 @@ test: setup
 	ruff format --check .
 	mypy
 	pytest
+
+# Runs those of reports/experiments.yaml that have not finished; hours, on two cores.
+compare: setup
+	python -m reports.compare
 
 setup: $(VENV)/installed
 

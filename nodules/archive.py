@@ -8,7 +8,6 @@ APPNOTE.TXT 6.3 for zip, MetaIO for the headers.
 whole as long as the CRC is of the part that was read. The bytes are therefore inflated here.
 """
 
-import math
 import re
 import struct
 import zipfile
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
 
 from nodules.bigfiles import BLOCK_BYTES, byte_bar
+from nodules.metaimage import Header, parse_header
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH4xIIIHH")
 _IN_ZIP64_FIELD = 0xFFFFFFFF
@@ -27,16 +27,6 @@ _UTF8 = 0x800
 _PLAIN_FLAGS = 0x6 | _SIZES_FOLLOW | _UTF8  # the first two only say how hard deflate tried
 _DEFLATE64 = 9
 _MAX_MHD_BYTES = 1 << 16
-_ELEMENT_BYTES = {
-    "MET_CHAR": 1,
-    "MET_UCHAR": 1,
-    "MET_SHORT": 2,
-    "MET_USHORT": 2,
-    "MET_INT": 4,
-    "MET_UINT": 4,
-    "MET_FLOAT": 4,
-    "MET_DOUBLE": 8,
-}
 
 
 def check_archive(
@@ -196,44 +186,32 @@ def _check_scans(members: list[_Member]) -> dict[PurePosixPath, int]:
     for member in members:
         if member.path.suffix != ".mhd":
             continue
-        header = _read_mhd(member)
-        path = member.path.parent / header["ElementDataFile"]
+        header = _read_header(member)
+        path = member.path.parent / header.data_file
         if path not in by_path or path in claimed:
             found = "that of another header" if path in claimed else "none"
             member.refuse(f"the voxel file {path.name} beside its header", found)
         claimed.add(path)
-        received = str(by_path[path].info.file_size)
-        stated = str(_voxel_bytes(member, header))
-        if header.get("CompressedData") == "True":
-            inflated_bytes[path] = int(stated)
-            stated = header.get("CompressedDataSize", received)
+        received = by_path[path].info.file_size
+        if not header.is_compressed:
+            stated = header.payload_bytes
+        else:
+            inflated_bytes[path] = header.payload_bytes
+            stated = received if header.compressed_bytes is None else header.compressed_bytes
         if received != stated:
-            by_path[path].refuse(f"{stated} bytes, as its header {member.path.name} says", received)
+            expected = f"{stated} bytes, as its header {member.path.name} says"
+            by_path[path].refuse(expected, str(received))
     for member in members:
         if member.path.suffix in (".raw", ".zraw") and member.path not in claimed:
             member.refuse("a .mhd header that names each voxel file", "none")
     return inflated_bytes
 
 
-def _read_mhd(member: _Member) -> dict[str, str]:
+def _read_header(member: _Member) -> Header:
     if member.info.file_size > _MAX_MHD_BYTES:
         member.refuse(f"a header of at most {_MAX_MHD_BYTES:,} bytes", f"{member.info.file_size:,}")
     text = b"".join(member.blocks()).decode("ascii", "replace")
-    fields = (line.partition("=") for line in text.splitlines())
-    header = {key.strip(): value.strip() for key, _, value in fields}
-    for key in ("DimSize", "ElementType", "ElementDataFile"):
-        if key not in header:
-            member.refuse(f"{key} in the header", f"only {sorted(header)}")
-    return header
-
-
-def _voxel_bytes(member: _Member, header: dict[str, str]) -> int:
-    sizes = header["DimSize"].split()
-    if not sizes or not all(size.isdecimal() for size in sizes):
-        member.refuse("DimSize as whole numbers", repr(header["DimSize"]))
-    if header["ElementType"] not in _ELEMENT_BYTES:
-        member.refuse(f"ElementType among {sorted(_ELEMENT_BYTES)}", header["ElementType"])
-    return math.prod(int(size) for size in sizes) * _ELEMENT_BYTES[header["ElementType"]]
+    return parse_header(text, f"{member.archive}: {member.info.orig_filename}")
 
 
 def _check_payloads(

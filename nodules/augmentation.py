@@ -4,6 +4,10 @@ A change is an affine map about the patch's centre, (size - 1) / 2: a point p of
 ``matrix @ (p - centre) + centre + shift``. A nodule's centre goes where that map sends it, and its
 diameter grows with the square root of the area's growth, so that under shear it stays the diameter
 of the disc with the ellipse's area.
+
+The values change after the places: an offset of the whole patch, as scanners differ in calibration,
+and noise. Air that came into view is shaken like all else, so that no network can tell it by its
+constancy.
 """
 
 from __future__ import annotations
@@ -35,6 +39,10 @@ class Augmentation:
         Largest change of scale, the same along x and y so that discs stay discs.
     flips
         Whether to mirror left-right and up-down, each by a coin.
+    jitter_hu
+        Largest offset of a patch's values either way; 0 for none.
+    noise_hu
+        Standard deviation of the Gaussian noise of each pixel; 0 for none.
     """
 
     rotation_deg: float
@@ -42,6 +50,8 @@ class Augmentation:
     shear_deg: float
     zoom: float
     flips: bool
+    jitter_hu: float = 0.0
+    noise_hu: float = 0.0
 
     def draw(self, rng: np.random.Generator, count: int, size_px: int) -> tuple[Floats, Floats]:
         """Draw random maps.
@@ -71,6 +81,33 @@ class Augmentation:
         shearing = np.moveaxis(np.array([[one, shear], [zero, one]]), -1, 0)
         matrices = scale[:, None, None] * rotation @ shearing * mirror[:, None, :]
         return matrices, rng.uniform(-self.shift, self.shift, (count, 2)) * size_px
+
+    def shake(self, rng: np.random.Generator, images_hu: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Change the values of patches, not their places.
+
+        Parameters
+        ----------
+        rng
+            Where the randomness comes from; untouched where both changes are off.
+        images_hu
+            int16 of shape (N, depth, size, size).
+
+        Returns
+        -------
+        shaken_hu
+            int16 of the same shape, rounded; what would leave int16 stays at its end.
+        """
+        if not (self.jitter_hu or self.noise_hu):
+            return images_hu
+        shaken_hu = images_hu.astype(np.float32)
+        if self.jitter_hu:
+            offsets = rng.uniform(-self.jitter_hu, self.jitter_hu, (len(images_hu), 1, 1, 1))
+            shaken_hu += offsets.astype(np.float32)
+        if self.noise_hu:
+            noise = rng.standard_normal(images_hu.shape, np.float32)
+            shaken_hu += np.float32(self.noise_hu) * noise
+        ends = np.iinfo(np.int16)
+        return np.rint(np.clip(shaken_hu, ends.min, ends.max)).astype(np.int16)
 
 
 def move_patches(

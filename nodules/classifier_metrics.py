@@ -109,8 +109,39 @@ def _measure(
 ) -> dict[str, Any]:
     rows = select_part(predictions, part, ("label", "score"))
     positive, scores = check_labels_and_scores(rows["label"], rows["score"], part)
-    resamples = resample_patients(rows["patient"], n_bootstraps, seed)
-    confusion = confusion_counts(positive, scores >= threshold, resamples)
+    return measure_calls(rows["patient"], positive, scores, scores >= threshold, n_bootstraps, seed)
+
+
+def measure_calls(
+    patients: pd.Series,
+    positive: npt.NDArray[np.bool_],
+    scores: FloatArray,
+    called: npt.NDArray[np.bool_],
+    n_bootstraps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure scores and the calls made from them, by one threshold or by several.
+
+    Parameters
+    ----------
+    patients : (N,) series of str
+        Whose each patch is.
+    positive : (N,) bool array
+        Whether it holds a nodule.
+    scores : (N,) float array
+        The predicted probability of that.
+    called : (N,) bool array
+        Whether it is called a nodule.
+    n_bootstraps, seed : int
+        Of the bootstrap over patients; see `nodules.bootstrap`.
+
+    Returns
+    -------
+    dict
+        What `classifier_metrics` has of a part.
+    """
+    resamples = resample_patients(patients, n_bootstraps, seed)
+    confusion = confusion_counts(positive, called, resamples)
     roc_auc, average_precision = ranking_metrics(positive, scores, resamples)
     metrics = threshold_metrics(**confusion) | {
         "roc_auc": roc_auc,

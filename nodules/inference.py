@@ -15,7 +15,7 @@ def load_model(path: Path) -> keras.Model:
     Parameters
     ----------
     path
-        A ``.keras`` file of `nodules.training.save_model`.
+        A ``.keras`` file of `nodules.saving.save_model`.
 
     Returns
     -------

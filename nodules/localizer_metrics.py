@@ -6,6 +6,7 @@ one direction, by the geometric mean of the two, which keeps the circle's area.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def constant_guess(predictions: pd.DataFrame) -> dict[str, float]:
 def localizer_metrics(
     predictions: pd.DataFrame, constant: dict[str, float], n_bootstraps: int, seed: int
 ) -> dict[str, Any]:
-    """Measure the localizer on the test part, beside a constant guess.
+    """Measure the localizer on test, beside a constant guess, and on validation without intervals.
 
     Parameters
     ----------
@@ -79,31 +80,59 @@ def localizer_metrics(
         `nodules.bootstrap.summarise`, and ``median``, the median absolute error. Under
         ``by_diameter_mm`` the same for centre and diameter in mm by the nodule's true diameter,
         without intervals, as a band may hold very few patients: its ``n`` says how few. An empty
-        band has its ``n`` alone.
+        band has its ``n`` alone. ``validation`` has ``n`` and ``model`` alone.
 
     Raises
     ------
     ValueError
-        If the test part is empty or has a single patient, a number is not finite, a spacing or a
-        true diameter is not positive, or the constant lacks a key.
+        If a part is empty or test has a single patient, a number is not finite, a spacing or a true
+        diameter is not positive, or the constant lacks a key.
     """
     if set(constant) != set(TARGETS):
         msg = f"Expected a constant with keys {list(TARGETS)}. Received: {sorted(constant)}"
         raise ValueError(msg)
-    rows = _test_rows(predictions)
+    test = measurable_rows(predictions, "test")
+    validation = measurable_rows(predictions, "validation")
+    on_validation = measure_errors(validation, constant, 0, seed)
+    return {
+        "bootstrap": {"resamples": n_bootstraps, "confidence": CONFIDENCE},
+        "constant": constant,
+        "test": measure_errors(test, constant, n_bootstraps, seed),
+        "validation": {key: on_validation[key] for key in ("n", "model")},
+    }
+
+
+def measure_errors(
+    rows: pd.DataFrame,
+    constant: Mapping[str, float | pd.Series],
+    n_bootstraps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure patches, of one part or of the test parts of several folds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `measurable_rows`.
+    constant : mapping
+        As for `localizer_metrics`; a guess may be a series, one value a row.
+    n_bootstraps, seed : int
+        Of the bootstrap over patients; see `nodules.bootstrap`.
+
+    Returns
+    -------
+    dict
+        What `localizer_metrics` has under ``test``.
+    """
     guesses = rows.assign(**{f"predicted_{name}": value for name, value in constant.items()})
     errors = {"model": _absolute_errors(rows), "constant": _absolute_errors(guesses)}
     resamples = resample_patients(rows["patient"], n_bootstraps, seed)
     return {
-        "bootstrap": {"resamples": n_bootstraps, "confidence": CONFIDENCE},
-        "constant": constant,
-        "test": {
-            "n": {"patches": len(rows), "patients": int(rows["patient"].nunique())},
-            **{who: _summaries(error, resamples) for who, error in errors.items()},
-            "by_diameter_mm": {
-                band: _band(rows, errors, low_mm, high_mm)
-                for band, (low_mm, high_mm) in DIAMETER_BANDS_MM.items()
-            },
+        "n": {"patches": len(rows), "patients": int(rows["patient"].nunique())},
+        **{who: _summaries(error, resamples) for who, error in errors.items()},
+        "by_diameter_mm": {
+            band: _band(rows, errors, low_mm, high_mm)
+            for band, (low_mm, high_mm) in DIAMETER_BANDS_MM.items()
         },
     }
 
@@ -127,7 +156,7 @@ def error_table(predictions: pd.DataFrame) -> pd.DataFrame:
     ValueError
         As for `localizer_metrics`.
     """
-    rows = _test_rows(predictions)
+    rows = measurable_rows(predictions, "test")
     difference_px = rows["predicted_diameter_px"] - rows["diameter_px"]
     return pd.DataFrame(
         {
@@ -138,15 +167,34 @@ def error_table(predictions: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+def measurable_rows(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Take one part's rows, checked.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `localizer_metrics`.
+    part : str
+        ``train``, ``validation`` or ``test``.
+
+    Returns
+    -------
+    DataFrame
+        The part's rows in the table's order, numbered anew; at least one.
+
+    Raises
+    ------
+    ValueError
+        If the part is empty, a number is not finite, or a spacing or a true diameter not positive.
+    """
     numbers = (*_SPACINGS, *TARGETS, *(f"predicted_{target}" for target in TARGETS))
-    rows = select_part(predictions, "test", numbers)
+    rows = select_part(predictions, part, numbers)
     for column in (*_SPACINGS, "diameter_px"):
         wrong = rows[rows[column] <= 0]
         if not wrong.empty:
             first = wrong.iloc[0]
             msg = (
-                f"Expected {column} above 0 in part 'test'. Received: {column}={first[column]}, "
+                f"Expected {column} above 0 in part '{part}'. Received: {column}={first[column]}, "
                 f"seriesuid={first['seriesuid']} ({len(wrong)} such patches)"
             )
             raise ValueError(msg)

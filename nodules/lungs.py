@@ -38,7 +38,7 @@ def coarse_steps_zyx(geometry: Geometry) -> NDArray[np.int64]:
     return np.maximum(1, steps).astype(np.int64)
 
 
-def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.int64]:
+def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.int32]:
     """List voxels in a scan's lungs, about 2 mm apart.
 
     Parameters
@@ -56,7 +56,16 @@ def lung_voxels(volume_hu: NDArray[np.int16], geometry: Geometry) -> NDArray[np.
     step_zyx = coarse_steps_zyx(geometry)
     coarse = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
     spacing_zyx_mm = step_zyx * geometry.spacing_xyz_mm[::-1]
-    return (np.argwhere(lung_mask(coarse, spacing_zyx_mm)) * step_zyx)[:, ::-1]
+    is_lung = lung_mask(coarse, spacing_zyx_mm)
+    step_xyz = step_zyx[::-1].astype(np.int32)
+    voxels_xyz = np.empty((np.count_nonzero(is_lung), 3), np.int32)
+    end = 0
+    # Slice by slice: the int64 coordinates of all at once would be the peak of a worker's memory.
+    for z, plane in enumerate(is_lung):
+        y, x = np.nonzero(plane)
+        start, end = end, end + len(x)
+        voxels_xyz[start:end] = np.column_stack([x, y, np.full_like(x, z)]) * step_xyz
+    return voxels_xyz
 
 
 def lung_mask(

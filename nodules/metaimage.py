@@ -42,12 +42,15 @@ class Header:
         Name of the file with the voxels, beside the header.
     is_compressed
         Whether that file is one zlib stream (``.zraw``).
+    compressed_bytes
+        Size of that stream, where the header says it.
     """
 
     geometry: Geometry
     dtype: np.dtype
     data_file: str
     is_compressed: bool
+    compressed_bytes: int | None = None
 
     @property
     def slice_bytes(self) -> int:
@@ -119,6 +122,10 @@ def parse_header(text: str, source: str) -> Header:
     except ValueError as error:
         msg = f"{source}: {error}"
         raise ValueError(msg) from error
+    packed_size = fields.get("CompressedDataSize")
+    if packed_size is not None and not packed_size.isdecimal():
+        msg = f"{source}: Expected a whole number for CompressedDataSize. Received: {packed_size!r}"
+        raise ValueError(msg)
     is_msb = any(_is_true(fields, k) for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     dtype = np.dtype((">" if is_msb else "<") + _ELEMENT_TYPES[fields["ElementType"]])
     return Header(
@@ -126,6 +133,7 @@ def parse_header(text: str, source: str) -> Header:
         dtype=dtype,
         data_file=data_file,
         is_compressed=_is_true(fields, "CompressedData"),
+        compressed_bytes=None if packed_size is None else int(packed_size),
     )
 
 

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
+from nodules.params_base import Seed, Strict
 from nodules.params_detect import DetectParams
+from nodules.params_networks import ClassifierParams, LocalizerParams
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -38,12 +32,6 @@ def _is_not_zero(value: int) -> int:
 
 
 Odd = AfterValidator(_is_odd)
-
-
-class Strict(BaseModel):
-    """A section that refuses unknown keys, values of another type, NaN and later changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class PhantomParams(Strict):
@@ -150,14 +138,14 @@ class ShareParams(Strict):
         return self
 
 
-class FoldParams(Strict):
-    """LUNA16's official folds (``split.folds``)."""
+class OfficialParams(Strict):
+    """Which of LUNA16's official folds do not train (``split.luna16``)."""
 
     validation: Annotated[int, Field(ge=0, le=9)]
     test: Annotated[int, Field(ge=0, le=9)]
 
     @model_validator(mode="after")
-    def _folds_differ(self) -> FoldParams:
+    def _folds_differ(self) -> OfficialParams:
         if self.validation == self.test:
             msg = f"Expected two different folds. Received: {self.validation} for both"
             raise ValueError(msg)
@@ -169,53 +157,29 @@ class SplitParams(Strict):
 
     method: Literal["patient", "luna16"]
     shares: ShareParams
-    folds: FoldParams
-    seed: Seed
-
-
-class AugmentationParams(Strict):
-    """Random changes of the training patches (``<task>.augmentation``)."""
-
-    enabled: bool
-    rotation_deg: Annotated[float, Field(ge=0, le=180)]
-    shift: Annotated[float, Field(ge=0, le=0.5)]
-    shear_deg: Annotated[float, Field(ge=0, le=45)]
-    zoom: Annotated[float, Field(ge=0, lt=1)]
-    flips: bool
-
-
-class TrainParams(Strict):
-    """How one network is built and trained (``classifier`` and ``localizer``)."""
-
-    architecture: str
-    # Not strict, since YAML has lists but no tuples.
-    window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    patience: Annotated[int, Field(ge=1)]
-    augmentation: AugmentationParams
-    deterministic: bool
+    luna16: OfficialParams
+    folds: list[Annotated[int, Field(ge=0, le=99)]]
+    fold_tasks: list[Literal["classifier", "localizer"]]
     seed: Seed
 
     @model_validator(mode="after")
-    def _window_is_ordered(self) -> TrainParams:
-        low, high = self.window_hu
-        if low >= high:
-            msg = f"Expected window_hu as [low, high] with low < high. Received: [{low}, {high}]"
+    def _folds_can_rotate(self) -> SplitParams:
+        if len(set(self.folds)) != len(self.folds) or len(self.folds) in (1, 2):
+            msg = (
+                "Expected no folds, or 3 and more distinct ones: one to test, one to validate and "
+                f"one to train. Received: {self.folds}"
+            )
+            raise ValueError(msg)
+        if bool(self.folds) != bool(self.fold_tasks):
+            msg = (
+                "Expected both folds and fold_tasks, or neither. "
+                f"Received: folds {self.folds}, fold_tasks {self.fold_tasks}"
+            )
+            raise ValueError(msg)
+        if len(set(self.fold_tasks)) != len(self.fold_tasks):
+            msg = f"Expected distinct fold_tasks. Received: {self.fold_tasks}"
             raise ValueError(msg)
         return self
-
-
-class ClassifierParams(TrainParams):
-    """The network that says nodule or not (``classifier``)."""
-
-    class_weights: Literal["balanced", "none"]
-
-
-class LocalizerParams(TrainParams):
-    """The network that says where a nodule is and how large (``localizer``)."""
 
 
 class EvaluateParams(Strict):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from nodules.geometry import AIR_HU
 from nodules.phantom_anatomy import Floats, Torso
 from nodules.phantom_paint import Axes, Volume
-
-_AIR_HU = -1000.0
 
 
 def paint_organs(rng: np.random.Generator, torso: Torso, axes: Axes, lung_hu: float) -> Volume:
@@ -124,7 +123,7 @@ def _outside_hu(torso: Torso, axes: Axes) -> Volume:
     width, depth = torso.half_width_mm, torso.half_depth_mm
     surface = 1.08 * depth - 0.1 * width * ((x / width) ** 2 - 0.3)
     table = np.clip(1.6 - np.abs(y - surface), 0, 1) * 700
-    return np.asarray(_AIR_HU + table + 0 * z, dtype=np.float32)
+    return np.asarray(AIR_HU + table + 0 * z, dtype=np.float32)
 
 
 def _coarser(axes: Axes) -> Axes:

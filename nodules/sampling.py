@@ -178,7 +178,7 @@ def sample_lungs(
     grid: Grid,
     nodules: pd.DataFrame,
     excluded: pd.DataFrame,
-    lung_voxels_xyz: Ints,
+    lung_voxels_xyz: NDArray[np.int32],
     sampling: Sampling,
 ) -> ScanSample:
     """Decide which patches to cut anywhere in a scan's lungs.

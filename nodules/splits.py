@@ -86,7 +86,7 @@ def split_by_fold(
     for key, fold in (("validation", validation), ("test", test)):
         if not (scans["subset"] == fold).any():
             held = sorted(scans["subset"].unique().tolist())
-            msg = f"split.folds.{key}: Expected one of the subsets {held}. Received: {fold}"
+            msg = f"split.luna16.{key}: Expected one of the subsets {held}. Received: {fold}"
             raise ValueError(msg)
     part_by_subset = {validation: "validation", test: "test"}
     home = scans.groupby("patient")["subset"].min().sort_index()
@@ -101,13 +101,16 @@ def split_by_fold(
     return part_of, moved
 
 
-def read_split(path: Path) -> dict[str, str]:
+def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     """Read the parts that the split stage decided on.
 
     Parameters
     ----------
     path
-        ``split.json``: its ``patients`` maps each patient to a part.
+        ``split.json``: its ``patients`` maps each patient to a part, and its ``folds`` the number
+        of each fold of the cross-validation to such a map.
+    fold
+        Which fold's parts to read; None for those of ``patients``.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def read_split(path: Path) -> dict[str, str]:
     LeakError
         If a patient is listed twice.
     ValueError
-        If the file is no split, or a part is none of `PARTS`.
+        If the file is no split, has no such fold, or a part is none of `PARTS`.
     """
     if not path.is_file():
         msg = f"{path}: Expected the split of the stage split. Received: no file"
@@ -139,6 +142,12 @@ def read_split(path: Path) -> dict[str, str]:
         msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
         raise ValueError(msg)
     part_of: dict[str, str] = tree["patients"]
+    if fold is not None:
+        folds = tree.get("folds", {})
+        if str(fold) not in folds:
+            msg = f"{path}: Expected one of the folds {list(folds)}. Received: {fold}"
+            raise ValueError(msg)
+        part_of = folds[str(fold)]
     for patient, part in part_of.items():
         if part not in PARTS:
             msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +13,18 @@ import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from nodules.augmentation import Augmentation, move_labels, move_patches
-from nodules.files import atomic_file
+from nodules.devices import Devices
+from nodules.examples import Examples, in_order
+from nodules.frozen import features_of, split_at_frozen
+from nodules.losses import Loss, make_loss, make_plain_metric, training_network
 from nodules.models import Task
-
-# A zip cannot hold an earlier date.
-_DATE = (1980, 1, 1, 0, 0, 0)
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Patches with what a network should say of them.
-
-    Parameters
-    ----------
-    images_hu
-        int16 of shape (N, depth, size, size).
-    targets
-        float32 of shape (N, 1), 0 or 1, or (N, 3), x_px, y_px, diameter_px.
-    weights
-        float32 of shape (N,): how much each patch counts in the loss.
-    """
-
-    images_hu: NDArray[np.int16]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
+from nodules.optimizers import Schedule, make_optimizer
+from nodules.precision import mixed_copy
+from nodules.run_record import data_sha256
+from nodules.training_resume import Course, Standing, open_checkpoint, restore
 
 
 @dataclass(frozen=True)
@@ -48,7 +34,7 @@ class Fit:
     Parameters
     ----------
     learning_rate
-        Of Adam.
+        Of Adam, at its highest.
     batch_size
         Patches a step.
     epochs
@@ -59,6 +45,14 @@ class Fit:
         Random changes of the training patches, or None.
     seed
         Of the shuffling and the augmentation.
+    loss
+        What to minimise.
+    weight_decay, schedule
+        See `nodules.optimizers.make_optimizer`.
+    warmup_epochs
+        In which the learning rate rises.
+    mixed_precision
+        Whether to compute in bfloat16; see `nodules.precision`.
     """
 
     learning_rate: float
@@ -67,6 +61,36 @@ class Fit:
     patience: int
     augmentation: Augmentation | None
     seed: int
+    loss: Loss = field(default_factory=Loss)
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+    warmup_epochs: int = 0
+    mixed_precision: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Parameters
+    ----------
+    history
+        One row an epoch: ``epoch`` from 1; ``loss`` and ``val_loss``, the task's plain loss (binary
+        cross-entropy, or mean absolute error in pixels) whatever was minimised; ``objective`` and
+        ``val_objective``, that, where it is another; the classifier's ``accuracy`` and
+        ``val_accuracy``. Without ``val_``: over the epoch's batches, while the weights change.
+    best_epoch
+        That with the lowest ``val_loss``, whose weights the model has now.
+    wall_time_s
+        Spent on its epochs, in all processes that worked on them.
+    data_sha256
+        Of the patches, targets and weights of both parts.
+    """
+
+    history: pd.DataFrame
+    best_epoch: int
+    wall_time_s: float
+    data_sha256: str
 
 
 def fix_seeds(seed: int, deterministic: bool) -> None:
@@ -87,45 +111,14 @@ def fix_seeds(seed: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def make_examples(
-    images_hu: NDArray[np.int16], index: pd.DataFrame, task: Task, balanced: bool = False
-) -> Examples:
-    """Pair patches with a task's targets.
-
-    Parameters
-    ----------
-    images_hu
-        int16 of shape (N, depth, size, size).
-    index
-        Their N rows in the patches' index.
-    task
-        ``classifier`` or ``localizer``; the latter takes positives only.
-    balanced
-        Whether both classes should weigh the same in all.
-
-    Returns
-    -------
-    examples
-        Ready to train or validate on.
-    """
-    if task == "localizer":
-        targets = index[["x_px", "y_px", "diameter_px"]].to_numpy(np.float32)
-        return Examples(images_hu, targets, np.ones(len(index), np.float32))
-    labels = index["label"].to_numpy(np.int64)
-    weights = np.ones(len(index), np.float32)
-    if balanced:
-        weights = (len(labels) / 2 / np.bincount(labels, minlength=2))[labels].astype(np.float32)
-    return Examples(images_hu, labels[:, None].astype(np.float32), weights)
-
-
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Training batches: shuffled and changed anew each epoch, always alike for the same seed."""
 
-    def __init__(self, examples: Examples, fit: Fit) -> None:
+    def __init__(self, examples: Examples, fit: Fit, epoch: int = 0) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self._examples = examples
         self._fit = fit
-        self._epoch = 0
+        self._epoch = epoch
         self._order = self._shuffled()
 
     def __len__(self) -> int:
@@ -142,6 +135,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             images_hu = move_patches(images_hu, *maps)
             if targets.shape[1] == 3:
                 targets = move_labels(targets.astype(np.float64), *maps, size_px)
+            images_hu = self._fit.augmentation.shake(rng, images_hu)
         return images_hu, targets.astype(np.float32), self._examples.weights[rows]
 
     def on_epoch_end(self) -> None:
@@ -155,81 +149,113 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def train(
-    model: keras.Model, training: Examples, validation: Examples, task: Task, fit: Fit
-) -> pd.DataFrame:
+    model: keras.Model,
+    training: Examples,
+    validation: Examples,
+    task: Task,
+    fit: Fit,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    devices: Devices | None = None,
+) -> Outcome:
     """Train a model in place, ending with the weights of the best validation loss.
+
+    Without augmentation, what a frozen part at the model's beginning makes of each patch is
+    computed once, and only the rest is run every epoch.
 
     Parameters
     ----------
     model
-        From `nodules.models.build_model`.
+        From `nodules.models.build_model`; with `devices`, built in their scope.
     training, validation
         Examples of the two parts.
     task
-        Decides the loss: binary cross-entropy, or the mean absolute error in pixels.
+        Decides the plain loss: binary cross-entropy, or the mean absolute error in pixels. Early
+        stopping goes by it whatever `fit.loss` is.
     fit
         How to train.
+    checkpoint
+        Folder to keep the training in after each epoch, so that a killed one goes on from there,
+        to the same bits; the caller removes it once the results are safe. None keeps nothing.
+    on_epoch
+        Given the history so far: after each epoch, before it is kept, and when one that was kept
+        is taken up again.
+    devices
+        That share each batch, if there are several.
 
     Returns
     -------
-    history
-        One row an epoch: ``epoch`` from 1, ``loss``, ``val_loss`` and the task's metric.
+    outcome
+        The history, and what it took.
+
+    Raises
+    ------
+    ValueError
+        If a loss becomes infinite or NaN.
     """
-    is_classifier = task == "classifier"
-    model.compile(
-        optimizer=keras.optimizers.Adam(fit.learning_rate),
-        loss="binary_crossentropy" if is_classifier else "mean_absolute_error",
-        weighted_metrics=["accuracy"] if is_classifier else [],
+    devices = devices or Devices()
+    copy = mixed_copy(model) if fit.mixed_precision else model
+    network = training_network(copy, task, fit.loss)
+    data = data_sha256([*vars(training).values(), *vars(validation).values()])
+    standing, keep = Standing(), None
+    if checkpoint is not None:
+        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data)
+        keep = partial(kept.__setitem__, key)
+    if fit.augmentation is None and (parts := split_at_frozen(network)) is not None:
+        frozen, network = parts
+        training, validation = (
+            replace(examples, images_hu=features_of(frozen, examples.images_hu))
+            for examples in (training, validation)
+        )
+    _compile(network, task, fit, math.ceil(len(training.images_hu) / fit.batch_size))
+    if standing.rows:
+        restore(network, standing)
+        if on_epoch is not None:
+            on_epoch(standing.table())
+    with tqdm(
+        desc=f"training the {task}",
+        total=fit.epochs,
+        initial=len(standing.rows),
+        unit="epoch",
+        disable=None if devices.process == 0 else True,
+    ) as bar:
+
+        def report(standing: Standing) -> None:
+            last = standing.rows[-1]
+            bar.set_postfix(loss=last["loss"], val_loss=last["val_loss"])
+            bar.update()
+            if on_epoch is not None:
+                on_epoch(standing.table())
+
+        if not standing.is_over(fit.epochs, fit.patience):
+            network.fit(
+                devices.share(Batches(training, fit, epoch=len(standing.rows))),
+                validation_data=devices.share(in_order(validation, 256)),
+                initial_epoch=len(standing.rows),
+                epochs=fit.epochs,
+                # Batches come shuffled; Keras would shuffle them again, by a state that depends on
+                # what ran before and on the backend.
+                shuffle=False,
+                callbacks=[Course(standing, fit.patience, report, keep)],
+                verbose=0,
+            )
+    network.set_weights(standing.best_weights)
+    if copy is not model:
+        model.set_weights(copy.get_weights())
+    return Outcome(standing.table(), standing.best_epoch, standing.wall_time_s, data)
+
+
+def _compile(network: keras.Model, task: Task, fit: Fit, steps: int) -> None:
+    network.compile(
+        optimizer=make_optimizer(
+            network,
+            fit.learning_rate,
+            fit.weight_decay,
+            fit.schedule,
+            warmup_steps=fit.warmup_epochs * steps,
+            total_steps=fit.epochs * steps,
+        ),
+        loss=make_loss(task, fit.loss),
+        weighted_metrics=(["accuracy"] if task == "classifier" else [])
+        + ([] if fit.loss.is_plain(task) else [make_plain_metric(task)]),
     )
-    stop = keras.callbacks.EarlyStopping(
-        patience=fit.patience, restore_best_weights=True, start_from_epoch=0
-    )
-    history = model.fit(
-        Batches(training, fit),
-        validation_data=(validation.images_hu, validation.targets, validation.weights),
-        validation_batch_size=256,
-        epochs=fit.epochs,
-        callbacks=[stop],
-        verbose=2,
-    )
-    table = pd.DataFrame(history.history)
-    table.insert(0, "epoch", np.arange(1, len(table) + 1))
-    return table
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save a model as ``.keras``, the same bytes for the same weights.
-
-    Keras writes the time into the file; here every date is the same, and the optimizer's state
-    stays out.
-
-    Parameters
-    ----------
-    model
-        Trained.
-    path
-        Ends in ``.keras``; written whole or not at all.
-    """
-    bare = keras.models.clone_model(model)
-    bare.set_weights(model.get_weights())
-    with atomic_file(path) as partial:
-        bare.save(partial)
-        _remove_dates(partial)
-
-
-def _remove_dates(path: Path) -> None:
-    with atomic_file(path) as rewritten, zipfile.ZipFile(path) as dated:
-        _copy_without_dates(dated, rewritten)
-
-
-def _copy_without_dates(dated: zipfile.ZipFile, target: Path) -> None:
-    with zipfile.ZipFile(target, "w") as bare:
-        for name in sorted(dated.namelist()):
-            data = dated.read(name)
-            if name == "metadata.json":
-                metadata = json.loads(data)
-                metadata.pop("date_saved", None)
-                data = json.dumps(metadata, sort_keys=True).encode()
-            info = zipfile.ZipInfo(name, _DATE)
-            info.external_attr = 0o644 << 16
-            bare.writestr(info, data)

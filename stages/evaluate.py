@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from nodules.calibration import calibrate, calibration_metrics, fit_temperature
 from nodules.classifier_curves import calibration_table, confusion_table, pr_table, roc_table
 from nodules.classifier_metrics import choose_threshold, classifier_metrics
 from nodules.dataset import assign_parts, read_index, read_patches
@@ -23,7 +24,7 @@ PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on v
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write predictions, metrics and the tables behind the plots."""
     index = read_index(arguments.patches, params.data.subsets)
-    index = assign_parts(index, read_split(arguments.split))
+    index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
@@ -32,7 +33,11 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":
         predictions = index.assign(score=outputs[:, 0])
-        metrics, plots = _classifier(predictions, params.evaluate)
+        validation = predictions[predictions["part"] == "validation"]
+        temperature = fit_temperature(validation["label"], validation["score"])
+        # Beside the score, which is what the saved model gives and the threshold is for.
+        predictions["calibrated_score"] = calibrate(predictions["score"], temperature)
+        metrics, plots = _classifier(predictions, temperature, params.evaluate)
     else:
         names = ["predicted_x_px", "predicted_y_px", "predicted_diameter_px"]
         predictions = index.assign(**dict(zip(names, outputs.T, strict=True)))
@@ -46,7 +51,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 def _classifier(
-    predictions: pd.DataFrame, own: EvaluateParams
+    predictions: pd.DataFrame, temperature: float, own: EvaluateParams
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     validation = predictions[predictions["part"] == "validation"]
     threshold = choose_threshold(validation["label"], validation["score"])
@@ -56,7 +61,9 @@ def _classifier(
         "calibration": calibration_table(predictions),
         "confusion": confusion_table(predictions, threshold),
     }
-    return classifier_metrics(predictions, threshold, own.bootstraps, own.seed), plots
+    metrics = classifier_metrics(predictions, threshold, own.bootstraps, own.seed)
+    metrics["calibration"] = calibration_metrics(predictions, temperature, own.bootstraps, own.seed)
+    return metrics, plots
 
 
 def _localizer(
@@ -72,6 +79,7 @@ if __name__ == "__main__":
     options.add_argument("--task", choices=["classifier", "localizer"], required=True)
     options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--fold", type=int, help="fold of the cross-validation, if one")
     options.add_argument("--model", type=Path, required=True, help="the trained .keras")
     options.add_argument("--predictions", type=Path, required=True, help="the table to write")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")

@@ -8,6 +8,7 @@ from typing import Any
 
 from nodules.dataset import read_index, read_scans
 from nodules.files import write_json
+from nodules.folds import audit_folds, deal_groups, official_groups, rotate
 from nodules.params import Params
 from nodules.splits import audit, split_by_fold, split_by_patient
 from stages.command import parser, run
@@ -21,10 +22,21 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if params.split.method == "patient":
         part_of = split_by_patient(scans, params.split.shares.model_dump(), params.split.seed)
     else:
-        folds = params.split.folds
-        part_of, moved = split_by_fold(scans, folds.validation, folds.test)
+        luna16 = params.split.luna16
+        part_of, moved = split_by_fold(scans, luna16.validation, luna16.test)
     counts = audit(index, index["patient"].map(part_of))
-    write_json(arguments.out, {"method": params.split.method, "moved": moved, "patients": part_of})
+    folds: dict[str, dict[str, str]] = {}
+    if numbers := params.split.folds:
+        if params.split.method == "patient":
+            group_of = deal_groups(scans, numbers, params.split.seed)
+        else:
+            group_of = official_groups(scans, numbers)
+        folds = rotate(group_of, numbers)
+    fold_counts = audit_folds(index, folds) if folds else {}
+    write_json(
+        arguments.out,
+        {"method": params.split.method, "moved": moved, "patients": part_of, "folds": folds},
+    )
     write_json(
         arguments.metrics,
         {
@@ -32,6 +44,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             "method": params.split.method,
             "moved_scans": len(moved),
             "parts": counts,
+            "tested_by_fold": {fold: of_parts["test"] for fold, of_parts in fold_counts.items()},
         },
     )
 

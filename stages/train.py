@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from nodules.augmentation import Augmentation
 from nodules.dataset import assign_parts, read_index, read_patches
-from nodules.files import write_csv
-from nodules.params import ClassifierParams, Params
+from nodules.files import write_csv, write_json
+from nodules.params import Params
+from nodules.params_networks import ClassifierParams, LocalizerParams
 from nodules.splits import read_split
 from stages.command import parser, run
+
+if TYPE_CHECKING:
+    from nodules.training import Fit
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
+    own: ClassifierParams | LocalizerParams
     own = params.classifier if arguments.task == "classifier" else params.localizer
     index = read_index(arguments.patches, params.data.subsets)
-    index = assign_parts(index, read_split(arguments.split))
+    index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1]
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    from nodules.devices import find_devices
+    from nodules.examples import make_examples
     from nodules.models import build_model
-    from nodules.training import Fit, fix_seeds, make_examples, save_model, train
+    from nodules.precision import has_gpu
+    from nodules.run_record import environment, file_md5
+    from nodules.saving import save_model
+    from nodules.tensorboard import TensorBoardLog
+    from nodules.training import fix_seeds, train
 
     is_balanced = isinstance(own, ClassifierParams) and own.class_weights == "balanced"
     training, validation = (
@@ -34,29 +50,85 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         )
         for part in ("train", "validation")
     )
-    changes = own.augmentation.model_dump(exclude={"enabled"})
     fix_seeds(own.seed, own.deterministic)
+    is_mixed = own.mixed_precision and has_gpu()
+    if own.mixed_precision and not is_mixed:
+        print(f"{arguments.task}.mixed_precision: off, since there is no GPU", file=sys.stderr)
+    log = TensorBoardLog(arguments.tensorboard)
+
+    def show(history: pd.DataFrame) -> None:
+        write_csv(arguments.history, history, decimals=6)
+        log.write(history)
+
+    fit = _fit(own, is_mixed)
+    devices = find_devices(own.devices)
+    is_first, is_alone = devices.process == 0, devices.processes == 1
+    # Several processes may be killed at different epochs, from where they could not go on together.
+    checkpoint = arguments.checkpoint if is_alone else None
     _, depth, size_px, _ = training.images_hu.shape
-    model = build_model(
-        own.architecture, arguments.task, depth, size_px, own.window_hu, own.dropout
-    )
-    history = train(
-        model,
-        training,
-        validation,
-        arguments.task,
-        Fit(
-            learning_rate=own.learning_rate,
-            batch_size=own.batch_size,
-            epochs=own.epochs,
-            patience=own.patience,
-            augmentation=Augmentation(**changes) if own.augmentation.enabled else None,
-            seed=own.seed,
-        ),
-    )
-    # The curves first: they refuse the NaN of a training that diverged, and then no model is left.
-    write_csv(arguments.history, history, decimals=6)
+    with devices.scope():
+        model = build_model(
+            own.architecture,
+            arguments.task,
+            depth,
+            size_px,
+            own.window_hu,
+            own.dropout,
+            **own.architecture_settings,
+        )
+        outcome = train(
+            model,
+            training,
+            validation,
+            arguments.task,
+            fit,
+            checkpoint,
+            show if is_first else None,
+            devices,
+        )
+    if not is_first:
+        return
     save_model(model, arguments.model)
+    write_json(
+        arguments.record,
+        {
+            "data": params.data.source,
+            "data_sha256": outcome.data_sha256,
+            "seed": own.seed,
+            "environment": environment() | {"precision": "mixed" if is_mixed else "float32"},
+            "parameters": model.count_params(),
+            "epochs": len(outcome.history),
+            "best_epoch": outcome.best_epoch,
+            "wall_time_s": round(outcome.wall_time_s, 3),
+            "model_md5": file_md5(arguments.model),
+        },
+    )
+    if checkpoint is not None:
+        shutil.rmtree(checkpoint)
+
+
+def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
+    from nodules.losses import Loss
+    from nodules.training import Fit
+
+    if isinstance(own, ClassifierParams):
+        loss = Loss(label_smoothing=own.label_smoothing, focal_gamma=own.focal_gamma)
+    else:
+        loss = Loss(localizer=own.loss, huber_delta_px=own.huber_delta_px)
+    changes = own.augmentation.model_dump(exclude={"enabled"})
+    return Fit(
+        learning_rate=own.learning_rate,
+        batch_size=own.batch_size,
+        epochs=own.epochs,
+        patience=own.patience,
+        augmentation=Augmentation(**changes) if own.augmentation.enabled else None,
+        seed=own.seed,
+        loss=loss,
+        weight_decay=own.weight_decay,
+        schedule=own.schedule,
+        warmup_epochs=own.warmup_epochs,
+        mixed_precision=is_mixed,
+    )
 
 
 if __name__ == "__main__":
@@ -64,6 +136,12 @@ if __name__ == "__main__":
     options.add_argument("--task", choices=["classifier", "localizer"], required=True)
     options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    options.add_argument("--fold", type=int, help="fold of the cross-validation, if one")
     options.add_argument("--model", type=Path, required=True, help="the .keras to write")
     options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
+    options.add_argument("--record", type=Path, required=True, help="the run record to write")
+    options.add_argument(
+        "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
+    )
+    options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
     run(options.parse_args(), main)

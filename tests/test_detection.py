@@ -24,8 +24,8 @@ from nodules.params import PhantomParams
 from nodules.phantom import phantom_tables, write_subset
 from nodules.phantom_plan import plan_scans
 from nodules.resampling import PatchShape, cut_patches, make_grid
+from nodules.saving import save_model
 from nodules.tables import write_tables
-from nodules.training import save_model
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 GEOMETRY = Geometry((90, 70, 6), (0.7, 0.7, 2.5), (-20.0, 30.0, -100.0), FLIPPED)

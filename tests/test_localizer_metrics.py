@@ -47,6 +47,7 @@ def _one_by_one() -> pd.DataFrame:
         ["1.3", "C", "train", 0.5, 0.5, 31.0, 28.0, 6.0, 0.0, 0.0, 0.0],
         ["1.4", "D", "train", 0.5, 0.5, 32.0, 29.0, 8.0, 0.0, 0.0, 0.0],
         ["1.5", "E", "train", 0.5, 0.5, 99.0, 30.0, 50.0, 0.0, 0.0, 0.0],
+        ["1.6", "F", "validation", 0.5, 0.5, 30.0, 30.0, 10.0, 31.0, 28.0, 13.0],
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -87,6 +88,10 @@ def test_figures_worked_out_by_hand() -> None:
         }
     )
     assert result["constant"] == constant
+    validation = result["validation"]
+    assert validation["n"] == {"patches": 1, "patients": 1}
+    maes = [validation["model"][f"{name}_px"]["mae"] for name in ("x", "y", "diameter")]
+    assert maes == [{"value": 1}, {"value": 2}, {"value": 3}]
 
 
 def test_bands_are_by_true_diameter_in_mm() -> None:
@@ -170,8 +175,8 @@ def test_intervals_hold_the_estimate_and_ignore_duplicated_patches() -> None:
 
 def test_no_other_constant_is_better_on_the_part_it_was_taken_from() -> None:
     frame = _predictions()
-    train_as_test = frame[frame["part"] == "train"].assign(part="test")
     constant = constant_guess(frame)
+    train_as_test = frame[frame["part"] != "test"].replace({"part": {"train": "test"}})
     best = localizer_metrics(train_as_test, constant, 5, seed=0)["test"]["constant"]
     for shift in (-3.0, -0.5, 0.5, 3.0):
         other = {name: value + shift for name, value in constant.items()}
@@ -231,7 +236,9 @@ def test_bad_input_is_named() -> None:
         constant_guess(frame[frame["part"] != "train"])
     with pytest.raises(ValueError, match=r"at least one patch in part 'test'"):
         localizer_metrics(frame[frame["part"] != "test"], constant, 5, seed=0)
+    with pytest.raises(ValueError, match=r"at least one patch in part 'validation'"):
+        localizer_metrics(frame[frame["part"] != "validation"], constant, 5, seed=0)
     with pytest.raises(ValueError, match=r"keys \['x_px', 'y_px', 'diameter_px'\].*\['x_px'\]"):
         localizer_metrics(frame, {"x_px": 1.0}, 5, seed=0)
     with pytest.raises(ValueError, match=r"at least 2 patients.*'P002'"):
-        localizer_metrics(frame[frame["patient"].isin(["P000", "P002"])], constant, 5, seed=0)
+        localizer_metrics(frame[frame["patient"] < "P003"], constant, 5, seed=0)

@@ -28,6 +28,7 @@ KEYS = walk(TREE)
 SECTIONS = ["", *(key for key, value in KEYS if isinstance(value, dict))]
 GONE = object()
 NULL_OR_WORD = {"parallel.address"}
+NULL_OR_NUMBER = {f"{task}.vgg16.input_px" for task in ("classifier", "localizer")}
 
 
 def refusal(tmp_path: Path, key: str, value: object) -> str:
@@ -75,7 +76,7 @@ def test_every_key_is_needed(tmp_path, key):
 def test_no_key_takes_a_value_of_another_type(tmp_path, key):
     is_word = isinstance(dict(KEYS)[key], str) or key in NULL_OR_WORD
     wrongs = [5 if is_word else "word", {"a": 1}, [[1]]]
-    if dict(KEYS)[key] is not None:
+    if dict(KEYS)[key] is not None and key not in NULL_OR_NUMBER:
         wrongs.append(None)
     for wrong in wrongs:
         assert refusal(tmp_path, key, wrong).startswith(key)
@@ -84,6 +85,11 @@ def test_no_key_takes_a_value_of_another_type(tmp_path, key):
 
 
 TRAIN = [
+    ("vgg16.weights", ""),
+    ("vgg16.frozen_layers", 14),
+    ("vgg16.frozen_layers", -1),
+    ("vgg16.input_px", 31),
+    ("vgg16.input_px", 513),
     ("window_hu", [0, 0]),
     ("window_hu", [400, -1000]),
     ("window_hu", [0]),
@@ -101,6 +107,13 @@ TRAIN = [
     ("augmentation.shift", 0.6),
     ("augmentation.shear_deg", -1),
     ("augmentation.zoom", 1),
+    ("augmentation.jitter_hu", -1),
+    ("augmentation.noise_hu", 501),
+    ("schedule", "linear"),
+    ("warmup_epochs", -1),
+    ("warmup_epochs", 40),
+    ("weight_decay", 1.5),
+    ("mixed_precision", "yes"),
     ("seed", -1),
 ]
 
@@ -141,11 +154,19 @@ TRAIN = [
         ("split.method", "random"),
         ("split.shares.train", 0),
         ("split.shares.test", 0.3),
-        ("split.folds.test", 10),
-        ("split.folds.test", 1),
+        ("split.luna16.test", 10),
+        ("split.luna16.test", 1),
+        ("split.folds", [0, 1]),
+        ("split.folds", [0, 1, 1]),
+        ("split.folds", [0, 1, 2]),  # without fold_tasks
+        ("split.fold_tasks", ["classifier"]),  # without folds
         ("split.seed", 2**32),
         *((f"{task}.{key}", value) for task in ("classifier", "localizer") for key, value in TRAIN),
         ("classifier.class_weights", "even"),
+        ("classifier.label_smoothing", 1),
+        ("classifier.focal_gamma", -1),
+        ("localizer.loss", "mse"),
+        ("localizer.huber_delta_px", 0),
         ("evaluate.bootstraps", 99),
         ("evaluate.seed", -1),
         ("parallel.jobs", 0),
@@ -158,6 +179,17 @@ def test_values_out_of_range_are_refused_by_key(tmp_path, key, value):
     message = refusal(tmp_path, key, value)
     # Where two values disagree, the section is named and the message says which.
     assert message.startswith((key, key.rpartition(".")[0] + ": Expected"))
+
+
+def test_patches_may_reach_vgg16_as_they_are(tmp_path):
+    tree = copy.deepcopy(TREE)
+    tree["localizer"] |= {"architecture": "vgg16"}
+    tree["localizer"]["vgg16"]["input_px"] = None
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
+    params = load_params(tmp_path / "p.yaml")
+    settings = {"weights": "imagenet", "frozen_layers": 12, "input_px": None}
+    assert params.localizer.architecture_settings == settings
+    assert params.classifier.architecture_settings == {}
 
 
 def test_all_problems_are_told_in_one_line(tmp_path):

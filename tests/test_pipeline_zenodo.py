@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from clones import Clone, make_clone
 from small_luna import noise
-from test_pipeline import Clone, make_clone
 from zenodo_server import Fault, ZenodoServer, serving
 
 from nodules.luna16 import official_scans

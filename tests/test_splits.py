@@ -117,7 +117,7 @@ def test_official_folds_with_the_patient_that_leaks(validation, test, part, move
 @pytest.mark.parametrize(("validation", "test", "key"), [(7, 1, "validation"), (1, 7, "test")])
 def test_a_fold_without_scans_is_named(validation, test, key):
     scans = official_scans().query("subset < 3")
-    expected = rf"split.folds.{key}: Expected one of the subsets \[0, 1, 2\]. Received: 7"
+    expected = rf"split.luna16.{key}: Expected one of the subsets \[0, 1, 2\]. Received: 7"
     with pytest.raises(ValueError, match=expected):
         split_by_fold(scans, validation, test)
 
@@ -183,6 +183,16 @@ def test_a_split_is_read_as_written(tmp_path: Path):
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"method": "patient", "patients": {"007": "train", "1e5": "test"}}))
     assert read_split(path) == {"007": "train", "1e5": "test"}
+    with pytest.raises(
+        ValueError, match=r"split.json: Expected one of the folds \[\]. Received: 0"
+    ):
+        read_split(path, 0)
+    folds = {"3": {"007": "test", "1e5": "train"}}
+    path.write_text(json.dumps({"patients": {"007": "train", "1e5": "test"}, "folds": folds}))
+    assert read_split(path) == {"007": "train", "1e5": "test"}
+    assert read_split(path, 3) == folds["3"]
+    with pytest.raises(ValueError, match=r"Expected one of the folds \['3'\]. Received: 1"):
+        read_split(path, 1)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def command(folder: Path, stage: str) -> list[str]:
         "split": ["--patches", patches, "--out", split, "--metrics", folder / "metrics/split.json"],
         "train": [
             *("--task", "classifier", *train, "--model", folder / "m.keras"),
-            *("--history", folder / "history.csv"),
+            *("--history", folder / "history.csv", "--record", folder / "record.json"),
+            *("--checkpoint", folder / "checkpoint", "--tensorboard", folder / "tensorboard"),
         ],
     }[stage]
     everything = ["-m", f"stages.{stage}", "--params", folder / "params.yaml", *arguments]
@@ -142,8 +143,8 @@ def test_good_input_goes_through(finished: Path):
         ("download", {"data__directory": "no/such"}, "data.directory: Expected .*: no/such"),
         (
             "split",
-            {"split__method": "luna16", "split__folds__test": 7},
-            r"split.folds.test: Expected one of the subsets \[0, 1, 2\]. Received: 7",
+            {"split__method": "luna16", "split__luna16__test": 7},
+            r"split.luna16.test: Expected one of the subsets \[0, 1, 2\]. Received: 7",
         ),
     ],
 )
@@ -323,3 +324,58 @@ def test_a_leak_planted_after_the_split_stops_the_training(folder: Path):
     text = (folder / "split.json").read_text()
     (folder / "split.json").write_text(text.replace('"000":', '"011": "test", "000":'))
     refused(folder, "train", "split.json: Expected each patient in one part. Received: 011 twice")
+
+
+FOLDS = {"split__folds": [0, 1, 2], "split__fold_tasks": ["classifier"]}
+
+
+def test_a_fold_is_trained_evaluated_and_gathered(folder: Path):
+    write_params(folder, split__method="luna16", classifier__epochs=1, **FOLDS)
+    assert run(command(folder, "split")).stderr == ""
+    folds = json.loads((folder / "split.json").read_text())["folds"]
+    # LUNA16's folds are the subsets.
+    assert {p for p, part in folds["1"].items() if part == "test"} == {"010", "011", "012"}
+    tested = json.loads((folder / "metrics/split.json").read_text())["tested_by_fold"]
+    assert {fold: counts["patients"] for fold, counts in tested.items()} == dict.fromkeys("012", 3)
+    for store in (folder / "patches").rglob("patches.npy"):
+        # The network needs more than 9 pixels.
+        np.save(store, np.pad(np.load(store), [(0, 0), (0, 0), (7, 7), (7, 7)]))
+    trained = run([*command(folder, "train"), "--fold", "1"])
+    assert trained.returncode == 0, trained.stderr
+    patches, split = folder / "patches", folder / "split.json"
+    common = ["--params", folder / "params.yaml", "--task", "classifier"]
+    places = ["--patches", patches, "--split", split, "--model", folder / "m.keras", "--fold", "1"]
+    made = folder / "predictions/fold1.parquet"
+    outs = ["--predictions", made, "--metrics", folder / "f.json", "--plots", folder / "plots"]
+    line = [sys.executable, "-m", "stages.evaluate", *common, *places, *outs]
+    evaluated = run([str(word) for word in line])
+    assert evaluated.returncode == 0, evaluated.stderr
+    predictions = pd.read_parquet(made)
+    assert (predictions["part"] == predictions["patient"].map(folds["1"])).all()
+    line = [sys.executable, "-m", "stages.folds", *common, "--metrics", folder / "folds.json"]
+    line += ["--predictions", folder / "predictions"]
+    missing = run([str(word) for word in line])
+    assert missing.returncode == 1
+    assert re.search(r"fold0.parquet: Expected the predictions of fold 0. Received", missing.stderr)
+    for fold in ("0", "2"):
+        parts = predictions["patient"].map(folds[fold])
+        predictions.assign(part=parts).to_parquet(made.with_name(f"fold{fold}.parquet"))
+    assert run([str(word) for word in line]).stderr == ""
+    result = json.loads((folder / "folds.json").read_text())
+    assert result["pooled"]["n"]["patients"] == 9
+    one = json.loads((folder / "f.json").read_text())["test"]["brier"]["value"]
+    assert result["folds"]["brier"]["by_fold"]["1"] == pytest.approx(one)
+
+
+def test_a_fold_that_the_split_has_not_is_refused(folder: Path):
+    line = [*command(folder, "train"), "--fold", "7"]
+    done = run(line)
+    assert done.returncode == 1
+    assert re.search(r"split.json: Expected one of the folds \[\]. Received: 7", done.stderr)
+
+
+def test_official_folds_must_be_all_subsets(folder: Path):
+    changes = FOLDS | {"split__folds": [0, 1, 3]}
+    write_params(folder, split__method="luna16", **changes)
+    (folder / "split.json").unlink()
+    refused(folder, "split", r"split.folds: Expected one fold for each of the subsets \[0, 1, 2\]")

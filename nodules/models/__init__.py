@@ -2,7 +2,8 @@
 
 An architecture is a function ``features(pixels, dropout) -> tensor``: from windowed pixels, float
 of shape (batch, size, size, depth) in 0..1, to a flat feature vector a patch. What comes before
-(windowing) and after (the task's output) is the same for all, and made here.
+(windowing) and after (the task's output) is the same for all, and made here. Settings that only one
+architecture has are further keywords of its function, each with a default.
 
 Every model takes what the patches hold, raw HU as int16 of shape (depth, size, size), so that
 training and serving cannot drift apart; and is made of Keras's own layers only, so that the saved
@@ -16,12 +17,15 @@ from typing import Any, Literal
 
 import keras
 
-from nodules.models import cnn
+from nodules.models import cnn, cnn3d, resnet, vgg16
 
 Task = Literal["classifier", "localizer"]
 
-ARCHITECTURES: dict[str, Callable[[Any, float], Any]] = {
+ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "cnn": cnn.features,
+    "resnet": resnet.features,
+    "cnn3d": cnn3d.features,
+    "vgg16": vgg16.features,
 }
 
 # The localizer's last layer gives x, y and diameter in these units: near 1 for most nodules, so
@@ -37,6 +41,7 @@ def build_model(
     size_px: int,
     window_hu: tuple[float, float],
     dropout: float,
+    **settings: object,
 ) -> keras.Model:
     """Build an untrained network.
 
@@ -53,6 +58,8 @@ def build_model(
         The HU that the network sees as 0 and as 1; values beyond are clipped.
     dropout
         Share of features dropped in training.
+    settings
+        The architecture's own, if it has any: keywords of its function.
 
     Returns
     -------
@@ -62,7 +69,9 @@ def build_model(
     Raises
     ------
     ValueError
-        If there is no such architecture.
+        If there is no such architecture, or it cannot take such patches.
+    OSError
+        If it starts from weights that cannot be had.
     """
     if architecture not in ARCHITECTURES:
         msg = (
@@ -71,7 +80,7 @@ def build_model(
         )
         raise ValueError(msg)
     hu = keras.Input((depth, size_px, size_px), dtype="int16", name="hu")
-    features = ARCHITECTURES[architecture](_window(hu, window_hu), dropout)
+    features = ARCHITECTURES[architecture](_window(hu, window_hu), dropout, **settings)
     if task == "classifier":
         outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(features)
     else:

@@ -1,0 +1,297 @@
+"""Quality on real patches: nested cross-validation, and models that score further files.
+
+    python -m benchmarks.real_patches train PATCHES.npz --out FOLDER [--architecture resnet]
+    python -m benchmarks.real_patches score FOLDER OTHER.npz [--json FILE]
+
+`train` shares the patches among five folds (see `real_patches_data`) and trains a network for each
+pair of folds, on the other three: ten in all. A fold is tested on the mean of the four networks
+that have not seen it, at the threshold with the best F1 on the other four folds, each of these
+scored by the network that has seen neither it nor the tested fold. So what is tested has had no
+part in the training, nor in the threshold. `score` takes the mean of all ten, at the threshold with
+the best F1 on the scores of the cross-validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tqdm import tqdm
+
+from benchmarks.real_patches_data import LabelledPatches, make_folds, read_labelled_patches
+from nodules.bootstrap import Resamples, resample_patients, summarise
+from nodules.classifier_metrics import (
+    choose_threshold,
+    confusion_counts,
+    ranking_metrics,
+    threshold_metrics,
+)
+from nodules.files import atomic_folder, write_csv, write_json
+
+_SEED = 16
+_RESAMPLES = 1000
+_SHOWN = ("roc_auc", "average_precision", "f1", "precision", "recall")
+_SUMMARY = "cross_validation.json"
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def nested_scores(
+    pair_scores: dict[tuple[int, int], FloatArray],
+    labels: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+) -> tuple[FloatArray, FloatArray]:
+    """Score each fold by the networks that have not seen it, and choose its threshold without it.
+
+    Parameters
+    ----------
+    pair_scores
+        For each pair of folds (a < b), scores of shape (N,) by the network trained on the others;
+        read in the two folds only.
+    labels
+        Shape (N,), 0 or 1.
+    folds
+        Shape (N,), the fold of each patch.
+
+    Returns
+    -------
+    scores, thresholds
+        float64 of shape (N,): each patch's mean score, and the threshold of its fold.
+    """
+    scores, thresholds = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
+    every = sorted(set(np.unique(folds).tolist()))
+    for tested in every:
+        inner_scores = np.full(len(labels), np.nan)
+        of_tested = []
+        for inner in every:
+            if inner == tested:
+                continue
+            by_pair = pair_scores[min(tested, inner), max(tested, inner)]
+            inner_scores[folds == inner] = by_pair[folds == inner]
+            of_tested.append(by_pair[folds == tested])
+        is_tested = folds == tested
+        scores[is_tested] = np.mean(of_tested, axis=0)
+        thresholds[is_tested] = choose_threshold(labels[~is_tested], inner_scores[~is_tested])
+    return scores, thresholds
+
+
+def measure(
+    labels: npt.NDArray[np.int64],
+    scores: FloatArray,
+    thresholds: FloatArray | float,
+    resamples: Resamples,
+) -> dict[str, Any]:
+    """Give the metrics with intervals, and the counts behind them.
+
+    Parameters
+    ----------
+    labels, scores
+        Shape (N,).
+    thresholds
+        One, or one a patch.
+    resamples
+        Of the N patches.
+
+    Returns
+    -------
+    dict
+        ``n``, ``confusion``, and each metric as `nodules.bootstrap.summarise` gives it.
+    """
+    positive = labels == 1
+    confusion = confusion_counts(positive, scores >= thresholds, resamples)
+    roc_auc, average_precision = ranking_metrics(positive, scores, resamples)
+    metrics = threshold_metrics(**confusion) | {
+        "roc_auc": roc_auc,
+        "average_precision": average_precision,
+    }
+    return {
+        "n": {"patches": len(labels), "positive": int(positive.sum())},
+        "confusion": {name: int(counts[0]) for name, counts in confusion.items()},
+        **{name: summarise(values) for name, values in metrics.items()},
+    }
+
+
+def over_folds(of_folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give each metric's mean and standard deviation over the folds that define it."""
+    spread = {}
+    for name in _SHOWN:
+        values = [fold[name]["value"] for fold in of_folds if "value" in fold[name]]
+        spread[name] = {"folds": len(values)} | (
+            {"mean": float(np.mean(values)), "sd": float(np.std(values))} if values else {}
+        )
+    return spread
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Cross-validate, and keep the networks and what they reached."""
+    patches = read_labelled_patches(arguments.patches)
+    if arguments.folds < 3:
+        msg = f"--folds: Expected at least 3, to train on one. Received: {arguments.folds}"
+        raise ValueError(msg)
+    folds = make_folds(patches, arguments.folds, _SEED)
+    # Imported late: what is wrong with the file need not wait for TensorFlow.
+    from benchmarks.real_patches_recipe import Recipe, fit_network, mean_scores
+    from nodules.saving import save_model
+    from nodules.training import fix_seeds
+
+    recipe = Recipe(architecture=arguments.architecture)
+    if arguments.epochs is not None:
+        recipe = replace(recipe, epochs=arguments.epochs)
+    fix_seeds(_SEED, deterministic=True)
+    pairs = list(itertools.combinations(range(arguments.folds), 2))
+    pair_scores = {}
+    with (
+        atomic_folder(arguments.out) as folder,
+        tqdm(total=len(pairs) * recipe.epochs, unit="epoch", disable=None) as bar,
+    ):
+        for number, pair in enumerate(pairs):
+            held_out = np.isin(folds, pair)
+            model = fit_network(
+                patches.images_hu[~held_out],
+                patches.labels[~held_out],
+                recipe,
+                _SEED + number,
+                bar.update,
+            )
+            pair_scores[pair] = np.full(len(folds), np.nan)
+            pair_scores[pair][held_out] = mean_scores([model], patches.images_hu[held_out])
+            save_model(model, folder / _model_name(pair))
+        scores, thresholds = nested_scores(pair_scores, patches.labels, folds)
+        summary = summarise_folds(patches, folds, scores, thresholds) | {
+            "architecture": recipe.architecture,
+            "recipe": asdict(recipe),
+            "models": [_model_name(pair) for pair in pairs],
+            "data": arguments.patches.name,
+        }
+        write_json(folder / _SUMMARY, summary)
+        table = {"label": patches.labels, "fold": folds, "score": scores, "threshold": thresholds}
+        write_csv(folder / "predictions.csv", pd.DataFrame(table))
+    _show(summary["pooled"])
+
+
+def _model_name(pair: tuple[int, int]) -> str:
+    return f"without_{pair[0]}_{pair[1]}.keras"
+
+
+def summarise_folds(
+    patches: LabelledPatches,
+    folds: npt.NDArray[np.int64],
+    scores: FloatArray,
+    thresholds: FloatArray,
+) -> dict[str, Any]:
+    """Say how the cross-validation was made and what came out.
+
+    Parameters
+    ----------
+    patches
+        What was scored.
+    folds, scores, thresholds
+        Shape (N,), from `make_folds` and `nested_scores`.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. ``threshold`` is that of the ten networks together, on other files.
+    """
+    of_folds = []
+    count = int(folds.max()) + 1
+    for fold in range(count):
+        rows = folds == fold
+        alone = resample_patients(np.asarray(patches.clusters())[rows].tolist(), 0, _SEED)
+        metrics = measure(patches.labels[rows], scores[rows], thresholds[rows], alone)
+        of_folds.append(metrics | {"threshold": float(thresholds[rows][0])})
+    resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
+    by_row = patches.candidate_rows is not None
+    return {
+        "protocol": (
+            f"nested cross-validation over {count} folds of "
+            + ("neighbouring candidates" if by_row else "groups of near-duplicates at random")
+            + "; thresholds chosen on the inner folds; intervals by resampling "
+            + ("runs of candidates" if by_row else "those groups")
+        ),
+        "near_duplicates": len(patches.labels) - len(np.unique(patches.groups)),
+        "threshold": choose_threshold(patches.labels, scores),
+        "pooled": measure(patches.labels, scores, thresholds, resamples),
+        "over_folds": over_folds(of_folds),
+        "folds": of_folds,
+    }
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score a file with the networks of `train`, at their threshold."""
+    path = arguments.folder / _SUMMARY
+    if not path.is_file():
+        msg = f"{path}: Expected the outcome of train. Received: no file"
+        raise FileNotFoundError(msg)
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    patches = read_labelled_patches(arguments.patches)
+    resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
+    from benchmarks.real_patches_recipe import mean_scores
+    from nodules.inference import load_model
+
+    models = [load_model(arguments.folder / name) for name in summary["models"]]
+    metrics = measure(
+        patches.labels, mean_scores(models, patches.images_hu), summary["threshold"], resamples
+    )
+    if arguments.json is not None:
+        protocol = f"the {len(models)} networks of {summary['data']}, at their threshold"
+        write_json(
+            arguments.json,
+            metrics
+            | {
+                "threshold": summary["threshold"],
+                "architecture": summary["architecture"],
+                "data": arguments.patches.name,
+                "protocol": protocol,
+            },
+        )
+    _show(metrics)
+
+
+def _show(metrics: dict[str, Any]) -> None:
+    print(f"{metrics['n']['patches']} patches, {metrics['n']['positive']} nodules")
+    for name in _SHOWN:
+        of = metrics[name]
+        interval = f"   {of['low']:.3f} to {of['high']:.3f}" if "low" in of else ""
+        print(f"{name:20}{of.get('value', float('nan')):.3f}{interval}")
+
+
+def main() -> None:
+    """Train or score."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    training = commands.add_parser("train", help="cross-validate and keep the networks")
+    training.add_argument("patches", type=Path, help="the .npz")
+    training.add_argument("--out", type=Path, required=True, help="the folder to write")
+    training.add_argument("--architecture", default="resnet", help="see nodules/models")
+    training.add_argument("--folds", type=int, default=5, help="3 or more; networks grow as pairs")
+    training.add_argument("--epochs", type=int, help="rather than the recipe's")
+    training.set_defaults(run=train)
+    scoring = commands.add_parser("score", help="score a file with the networks kept")
+    scoring.add_argument("folder", type=Path, help="what train wrote")
+    scoring.add_argument("patches", type=Path, help="the .npz")
+    scoring.add_argument("--json", type=Path, help="where to write the metrics")
+    scoring.set_defaults(run=score)
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    start = time.perf_counter()
+    try:
+        arguments.run(arguments)
+    except (ValueError, FileNotFoundError) as error:
+        parser.exit(1, f"{error}\n")
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

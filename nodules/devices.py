@@ -1,0 +1,161 @@
+"""Several devices and hosts that share each batch of a training.
+
+Each batch is split evenly: every device takes as many rows, computes its gradient, and all take the
+step of the gradients' mean, so that the result is that of one device up to the order of sums. What
+does not divide evenly is padded with rows that weigh nothing.
+
+TensorFlow shares among the devices of one process, by ``tf.distribute.MirroredStrategy``. JAX also
+shares among processes, on one host or several, by ``keras.distribution.DataParallel``: each process
+runs the same code with Keras's own variables set, ``KERAS_DISTRIBUTION_JOB_ADDRESSES``,
+``KERAS_DISTRIBUTION_NUM_PROCESSES`` and ``KERAS_DISTRIBUTION_PROCESS_ID``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from nodules.examples import Batch
+
+_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Who shares each batch.
+
+    Parameters
+    ----------
+    per_process
+        Devices that each process uses.
+    processes
+        How many processes share each batch.
+    process
+        Which of them this one is, from 0. Only process 0 should write files.
+    scope
+        Gives the context in which the model must be built and trained.
+    """
+
+    per_process: int = 1
+    processes: int = 1
+    process: int = 0
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def share(self, batches: Sequence[Batch] | keras.utils.PyDataset) -> Any:  # noqa: ANN401
+        """Split every batch among the devices.
+
+        Parameters
+        ----------
+        batches
+            Images, targets and weights; the same in every process.
+
+        Returns
+        -------
+        share
+            For ``fit``: this process's part of each batch; all of it where there is one device.
+        """
+        return Share(batches, self)
+
+
+class Share(keras.utils.PyDataset):  # type: ignore[misc]
+    """One process's part of each batch, of a size that its devices can split evenly.
+
+    Padding repeats a batch's first row with weight 0, and the other weights grow so that the
+    batch's loss, a sum over its rows' number, stays the same. In an epoch's reported means such a
+    batch counts for at most one row a device more than it has.
+    """
+
+    def __init__(self, batches: Sequence[Batch] | keras.utils.PyDataset, devices: Devices) -> None:
+        super().__init__(workers=1, max_queue_size=4)
+        self._batches = batches
+        self._devices = devices
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, batch: int) -> Batch:
+        images, targets, weights = self._batches[batch]
+        count = len(images)
+        absent = -count % (self._devices.per_process * self._devices.processes)
+        if absent:
+            rows = np.append(np.arange(count), np.zeros(absent, np.int64))
+            images, targets, weights = images[rows], targets[rows], weights[rows]
+            weights = weights * np.float32(len(rows) / count)
+            weights[count:] = 0
+        here = len(images) // self._devices.processes
+        own = slice(self._devices.process * here, (self._devices.process + 1) * here)
+        return images[own], targets[own], weights[own]
+
+    def on_epoch_end(self) -> None:
+        """Tell the batches, which may shuffle."""
+        if isinstance(self._batches, keras.utils.PyDataset):
+            self._batches.on_epoch_end()
+
+
+def find_devices(count: int) -> Devices:
+    """Take this host's devices, and join the other processes that the environment names.
+
+    Parameters
+    ----------
+    count
+        Devices of each process: GPUs where there are any, else logical CPUs.
+
+    Returns
+    -------
+    devices
+        Ready to train with.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer devices, or several processes without JAX.
+    """
+    backend = keras.backend.backend()
+    if backend != "jax" and _PROCESSES in os.environ:
+        msg = f"{_PROCESSES}: Expected KERAS_BACKEND=jax for several processes. Received: {backend}"
+        raise ValueError(msg)
+    if _PROCESSES in os.environ:
+        keras.distribution.initialize()
+    elif count == 1:
+        return Devices()
+    if backend == "jax":
+        return _jax_devices(count)
+    if backend == "tensorflow":
+        return _tensorflow_devices(count)
+    msg = f"devices: Expected 1 with KERAS_BACKEND={backend}. Received: {count}"
+    raise ValueError(msg)
+
+
+def _tensorflow_devices(count: int) -> Devices:
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
+    _check_enough(count, len(names), kind)
+    return Devices(count, scope=tf.distribute.MirroredStrategy(names[:count]).scope)
+
+
+def _jax_devices(count: int) -> Devices:
+    import jax
+
+    _check_enough(count, jax.local_device_count(), jax.default_backend().upper())
+    taken = [
+        f"{device.platform}:{device.id}"
+        for process in range(jax.process_count())
+        for device in jax.local_devices(process_index=process)[:count]
+    ]
+    # Keras shards data of tf.data by itself; ours come in shares already.
+    sharing = keras.distribution.DataParallel(devices=taken, auto_shard_dataset=False)
+    return Devices(count, jax.process_count(), jax.process_index(), sharing.scope)
+
+
+def _check_enough(wanted: int, there: int, kind: str) -> None:
+    if wanted > there:
+        msg = f"devices: Expected at most {there}, the {kind}s of this host. Received: {wanted}"
+        raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""Comparison of models: what `make compare` runs. Knows DVC; the library does not."""

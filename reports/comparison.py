@@ -1,0 +1,230 @@
+"""Tables and a picture of finished experiments.
+
+A number that a run did not write is n/a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.drawing import Panel, draw
+from reports.experiments import FINISHED, Experiment, Outcome
+
+NOT_THERE = "n/a"
+_KEYS = {"F1": "f1", "ROC AUC": "roc_auc", "average precision": "average_precision"}
+_ERRORS = {"centre": "centre_px", "x": "x_px", "diameter": "diameter_px"}
+
+
+def write_report(
+    experiments: Sequence[Experiment],
+    outcomes: Mapping[str, Outcome],
+    refused: Mapping[str, str],
+    commit: str,
+) -> str:
+    """Write the comparison as Markdown.
+
+    Parameters
+    ----------
+    experiments
+        All that were wanted, in the tables' order.
+    outcomes
+        What DVC knows, by name.
+    refused
+        By name, what DVC said of those that it would not even queue.
+    commit
+        From which the experiments started.
+
+    Returns
+    -------
+    text
+    """
+    finished = [e for e in experiments if _is_finished(e, outcomes)]
+    sources = {str(_of(outcomes[e.name], "classifier").get("data", NOT_THERE)) for e in finished}
+    source = ", ".join(sorted(sources)) or NOT_THERE
+    lines = [
+        "# Comparison of the models",
+        "",
+        f"Made by `make compare` from `dvc exp show`; commit {commit[:12]}; data: {source}.",
+        "Test values with their 95% intervals over patients. Validation values have none: training",
+        "stopped and the classifier's threshold was chosen by them, so they flatter.",
+        *_phantom_warning(sources),
+        "",
+        "![Test metrics of all experiments, with intervals](comparison.svg)",
+        "",
+        "## Classifier",
+        "",
+        *_table(
+            [
+                *("experiment", "architecture", "parameters", "epochs (best)", "training"),
+                *(f"{name}, {part}" for name in _KEYS for part in ("test", "validation")),
+                "F1 of the original work",
+            ],
+            [_classifier_row(e, outcomes[e.name]) for e in finished],
+        ),
+        "",
+        "## Localizer",
+        "",
+        "Mean absolute errors in pixels.",
+        "",
+        *_table(
+            [
+                *("experiment", "architecture", "parameters", "epochs (best)", "training"),
+                *(f"{name}, {part}" for name in _ERRORS for part in ("test", "validation")),
+                "x, diameter of the original work",
+            ],
+            [_localizer_row(e, outcomes[e.name]) for e in finished],
+        ),
+        "",
+        *_unfinished(experiments, outcomes, refused),
+        "## What was set",
+        "",
+        *(f"- `{e.name}`: " + ", ".join(f"`{s}`" for s in e.set) for e in experiments),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_comparison(experiments: Sequence[Experiment], outcomes: Mapping[str, Outcome]) -> str:
+    """Draw test metrics with their intervals, a row an experiment.
+
+    Parameters
+    ----------
+    experiments
+        All that were wanted, in the rows' order; one that did not finish has an empty row.
+    outcomes
+        What DVC knows, by name.
+
+    Returns
+    -------
+    text
+        SVG.
+    """
+    known = {e.name: outcomes[e.name] for e in experiments if _is_finished(e, outcomes)}
+
+    def values(task: str, *path: str) -> dict[str, dict[str, float]]:
+        found = {name: _dig(_of(outcome, task), *path) for name, outcome in known.items()}
+        return {name: value for name, value in found.items() if value}
+
+    return draw(
+        [experiment.name for experiment in experiments],
+        [
+            Panel("Classifier: F1, test", values("classifier", "test", "f1")),
+            Panel(
+                "Localizer: centre error, px",
+                values("localizer", "test", "model", "centre_px", "mae"),
+            ),
+            Panel(
+                "Localizer: diameter error, px",
+                values("localizer", "test", "model", "diameter_px", "mae"),
+            ),
+        ],
+    )
+
+
+def _is_finished(experiment: Experiment, outcomes: Mapping[str, Outcome]) -> bool:
+    return experiment.name in outcomes and outcomes[experiment.name].state == FINISHED
+
+
+def _of(outcome: Outcome, task: str) -> Mapping[str, Any]:
+    metrics: Mapping[str, Any] = outcome.metrics.get(f"metrics/{task}.json", {})
+    return metrics
+
+
+def _dig(tree: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    for name in path:
+        tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
+    return dict(tree) if isinstance(tree, Mapping) else {}
+
+
+def _phantom_warning(sources: set[str]) -> list[str]:
+    if "phantom" not in sources:
+        return []
+    return ["Phantoms are no patients: the original work's figures are of real scans."]
+
+
+def _classifier_row(experiment: Experiment, outcome: Outcome) -> list[str]:
+    metrics = _of(outcome, "classifier")
+    cells = [
+        _interval(_dig(metrics, part, key), 3)
+        for key in _KEYS.values()
+        for part in ("test", "validation")
+    ]
+    original = experiment.original.get("f1")
+    return [
+        *_training(experiment, outcome, "classifier"),
+        *cells,
+        "" if original is None else f"{original:.3f}",
+    ]
+
+
+def _localizer_row(experiment: Experiment, outcome: Outcome) -> list[str]:
+    metrics = _of(outcome, "localizer")
+    cells = [
+        _interval(_dig(metrics, part, "model", key, "mae"), 2)
+        for key in _ERRORS.values()
+        for part in ("test", "validation")
+    ]
+    original = [experiment.original[k] for k in ("x_px", "diameter_px") if k in experiment.original]
+    return [
+        *_training(experiment, outcome, "localizer"),
+        *cells,
+        ", ".join(f"{value:.2f}" for value in original),
+    ]
+
+
+def _training(experiment: Experiment, outcome: Outcome, task: str) -> list[str]:
+    record = outcome.metrics.get(f"metrics/runs/{task}.json", {})
+    # The record is no output of a stage: where DVC took the model from its cache, it is another's.
+    if record.get("model_md5", "") != outcome.md5s.get(f"models/{task}.keras"):
+        record = {}
+    params = _dig(outcome.params, "params.yaml", task)
+    parameters, seconds = record.get("parameters"), record.get("wall_time_s")
+    epochs, best = record.get("epochs", NOT_THERE), record.get("best_epoch", NOT_THERE)
+    return [
+        experiment.name,
+        str(params.get("architecture", NOT_THERE)),
+        NOT_THERE if parameters is None else f"{parameters:,}",
+        NOT_THERE if epochs == NOT_THERE else f"{epochs} ({best})",
+        NOT_THERE if seconds is None else _duration(seconds),
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def _interval(metric: Mapping[str, float], digits: int) -> str:
+    if "value" not in metric:
+        return NOT_THERE
+    text = f"{metric['value']:.{digits}f}"
+    if "low" in metric:
+        text += f" ({metric['low']:.{digits}f} to {metric['high']:.{digits}f})"
+    return text
+
+
+def _unfinished(
+    experiments: Sequence[Experiment], outcomes: Mapping[str, Outcome], refused: Mapping[str, str]
+) -> list[str]:
+    rows = []
+    for experiment in experiments:
+        name = experiment.name
+        if _is_finished(experiment, outcomes):
+            continue
+        if name in refused:
+            rows.append([name, "failed: DVC did not queue it", refused[name].replace("|", r"\|")])
+        elif name not in outcomes:
+            rows.append([name, "not run", "`make compare`"])
+        else:
+            rows.append([name, outcomes[name].state, f"`dvc queue logs {name}`"])
+    if not rows:
+        return []
+    return ["## Not finished", "", *_table(["experiment", "state", "why"], rows), ""]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]

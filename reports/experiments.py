@@ -1,0 +1,155 @@
+"""The experiments that a comparison wants, and what DVC knows of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+FINISHED = "finished"
+
+
+class Experiment(BaseModel):
+    """One line of ``experiments.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What git takes for a reference, and a table for a cell.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    set: list[Annotated[str, Field(pattern=r"^[\w.]+=.+$")]]
+    original: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What ``dvc exp show`` has of one experiment.
+
+    Attributes
+    ----------
+    state
+        ``finished``, or what DVC calls it otherwise: ``failed``, ``queued`` or ``running``.
+    params, metrics
+        File to content; no metrics unless it finished.
+    md5s
+        Output to the hash that DVC has of it.
+    """
+
+    state: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    md5s: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_experiments(path: Path) -> list[Experiment]:
+    """Read the list of experiments.
+
+    Parameters
+    ----------
+    path
+        A YAML list of mappings: ``name``, ``set`` and maybe ``original``.
+
+    Returns
+    -------
+    experiments
+
+    Raises
+    ------
+    ValueError
+        If the file is no such list, or two experiments have one name.
+    FileNotFoundError
+        If there is no such file.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        experiments = TypeAdapter(list[Experiment]).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        msg = f"{path}: {where or 'all'}: Expected {first['msg']}. Received: {first['input']!r}"
+        raise ValueError(msg) from error
+    except yaml.YAMLError as error:
+        msg = f"{path}: Expected YAML. Received: {error}"
+        raise ValueError(msg) from error
+    names = [experiment.name for experiment in experiments]
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"{path}: Expected distinct names. Received: {name} {names.count(name)} times"
+            raise ValueError(msg)
+    return experiments
+
+
+def read_outcomes(shown: str) -> tuple[str, dict[str, Outcome]]:
+    """Read what ``dvc exp show --json`` prints.
+
+    Of an experiment that failed or waits DVC shows the metrics of the commit it started from:
+    these are no results of it and left out.
+
+    Parameters
+    ----------
+    shown
+        The JSON text, of one commit and the workspace.
+
+    Returns
+    -------
+    commit
+        From which the experiments started.
+    outcomes
+        By name; one that finished goes before others of that name.
+    """
+    head = next(entry for entry in json.loads(shown) if entry["rev"] != "workspace")
+    outcomes: dict[str, Outcome] = {}
+    for entry in head["experiments"] or []:
+        latest = entry["revs"][0]
+        data, executor = latest["data"] or {}, entry["executor"] or {}
+        params = {name: file.get("data", {}) for name, file in data.get("params", {}).items()}
+        if latest["error"]:
+            outcome = Outcome("failed", params)
+        elif executor.get("state", "success") != "success":
+            outcome = Outcome(executor["state"], params)
+        else:
+            metrics = {name: file.get("data", {}) for name, file in data["metrics"].items()}
+            md5s = {name: out["hash"] for name, out in data.get("outs", {}).items()}
+            outcome = Outcome(FINISHED, params, metrics, md5s)
+        if outcomes.get(entry["name"], outcome).state != FINISHED or outcome.state == FINISHED:
+            outcomes[entry["name"]] = outcome
+    return head["rev"], outcomes
+
+
+def has_params(outcome: Outcome, overrides: Sequence[str]) -> bool:
+    """Tell whether an experiment ran with these params.
+
+    Parameters
+    ----------
+    outcome
+        Of `read_outcomes`.
+    overrides
+        ``key=value``, as for ``dvc exp run --set-param``.
+
+    Returns
+    -------
+    bool
+        False if a key has another value, such as after an edit of the list.
+    """
+    for override in overrides:
+        key, _, text = override.partition("=")
+        value: Any = outcome.params.get("params.yaml", {})
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value != _value(text):
+            return False
+    return True
+
+
+def _value(text: str) -> object:
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)  # 1e-4, which is text for PyYAML and a number for DVC
+        except ValueError:
+            return value
+    return value

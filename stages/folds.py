@@ -1,0 +1,40 @@
+"""Gather the folds of a cross-validation: mean, spread, and metrics of all patients pooled."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from nodules.files import write_json
+from nodules.fold_metrics import classifier_fold_metrics, localizer_fold_metrics
+from nodules.params import Params
+from stages.command import parser, run
+
+PROTOCOL = "every patient tested once, by the fold whose network saw no patch of that patient"
+
+
+def main(arguments: argparse.Namespace, params: Params) -> None:
+    """Write the metrics of the folds."""
+    predictions = {fold: _read(arguments.predictions, fold) for fold in params.split.folds}
+    is_classifier = arguments.task == "classifier"
+    measure = classifier_fold_metrics if is_classifier else localizer_fold_metrics
+    metrics = measure(predictions, params.evaluate.bootstraps, params.evaluate.seed)
+    write_json(arguments.metrics, {"data": params.data.source, "protocol": PROTOCOL, **metrics})
+
+
+def _read(folder: Path, fold: int) -> pd.DataFrame:
+    path = folder / f"fold{fold}.parquet"
+    if not path.is_file():
+        msg = f"{path}: Expected the predictions of fold {fold}. Received: no file"
+        raise FileNotFoundError(msg)
+    return pd.read_parquet(path)
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--task", choices=["classifier", "localizer"], required=True)
+    options.add_argument("--predictions", type=Path, required=True, help="folder of fold*.parquet")
+    options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
+    run(options.parse_args(), main)

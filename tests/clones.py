@@ -1,0 +1,123 @@
+"""Clones of the project that the real dvc command runs in.
+
+Reduced to small phantoms and two epochs; what is tested is which stages run, what they write and
+that it is always the same, not how good the networks are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TASKS = ("classifier", "localizer")
+STAGES = [
+    "tables",
+    *[f"download@{k}" for k in range(3)],
+    *[f"patches@{k}" for k in range(3)],
+    "split",
+    "train@classifier",
+    "train@localizer",
+    "evaluate@classifier",
+    "evaluate@localizer",
+    *[f"detect@{k}" for k in range(3)],
+    "score",
+]
+
+
+class Clone:
+    """A git clone of the project with reduced params."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """Give what commands run with: this environment's dvc and python first."""
+        return os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": "",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command in the clone; gives what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}:\n{done.stdout}"
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Run `dvc repro`; gives the stages that ran, in order."""
+        return re.findall(r"Running stage '(.+)':", self.run("dvc", "repro"))
+
+    def json(self, *command: str) -> dict:
+        """Run a command that ends by printing JSON; gives that."""
+        return json.loads(self.run(*command).splitlines()[-1])
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def set(self, **values: object) -> None:
+        """Set params; a__b is a.b."""
+        path = self.folder / "params.yaml"
+        tree = yaml.safe_load(path.read_text())
+        for key, value in values.items():
+            *parents, last = key.split("__")
+            section = tree
+            for parent in parents:
+                section = section[parent]
+            assert last in section
+            section[last] = value
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def make_clone(folder: Path) -> Clone:
+    """Copy what git has or would add, with reduced params, as a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    clone = Clone(folder)
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "test")
+    clone.run("git", "config", "user.email", "test@example.org")
+    clone.set(
+        data__phantom__scans_per_subset=10,
+        data__phantom__size_px=128,
+        data__phantom__slices=24,
+        classifier__epochs=2,
+        localizer__epochs=2,
+        patches__positives_per_nodule=4,
+        evaluate__bootstraps=100,
+        detect__stride_px=8,
+    )
+    clone.commit("reduced")
+    return clone
