@@ -6,9 +6,10 @@ networks. Neither changes what is found.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from nodules.dense import Scorer
 
 COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm"]
-# A hundredth of a micrometre, and less than float32 tells apart.
+# Of mm and of probabilities: finer than either is known.
 _DECIMALS = 8
+# A process takes as long to start, with TensorFlow, as this many small scans take.
+_SCANS_PER_PROCESS = 8
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,8 @@ def detect_archive(
         If a scan that is named is not in the archive, or its voxels are damaged, or the networks
         are made for patches of another shape.
     """
-    workers = workers or Workers()
     scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in networks_of]
-    threads = _threads(workers, len(scans))
+    workers, threads = _share_cores(workers or Workers(), len(scans))
     checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
     tasks = []
     for scan in scans:
@@ -175,12 +177,17 @@ def detect_archive(
 _TYPES = {name: "str" if name == "seriesuid" else "float64" for name in COLUMNS}
 
 
-def _threads(workers: Workers, scans: int) -> int | None:
-    """Threads of a process, so that all of them together have one a core; None for no limit."""
-    processes = min(joblib.effective_n_jobs(workers.jobs), scans)
-    if workers.backend != "loky" or processes <= 1:
-        return None
-    return max(1, joblib.cpu_count() // processes)
+def _share_cores(workers: Workers, scans: int) -> tuple[Workers, int | None]:
+    """Choose how many processes, and each one's threads, None for as many as there are cores.
+
+    TensorFlow uses all cores for one scan well enough that a further process must have many to pay.
+    """
+    if workers.backend != "loky":
+        return workers, None
+    jobs = min(joblib.effective_n_jobs(workers.jobs), math.ceil(scans / _SCANS_PER_PROCESS))
+    if jobs <= 1:
+        return replace(workers, jobs=1), None
+    return replace(workers, jobs=jobs), max(1, joblib.cpu_count() // jobs)
 
 
 def _checksum(networks: Networks) -> str:
