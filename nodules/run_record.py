@@ -24,14 +24,14 @@ def environment() -> dict[str, Any]:
     Returns
     -------
     environment
-        ``python``, ``platform``, ``processor`` (the model's name), ``cores`` (that this process
-        may use), ``devices`` (the backend's), ``backend`` and ``versions`` of keras, numpy and the
-        backend.
+        ``python``, ``platform`` (system and architecture), ``processor`` (the model's name),
+        ``cores`` (that this process may use), ``devices`` (the backend's), ``backend`` and
+        ``versions`` of keras, numpy and the backend.
     """
     backend: str = keras.backend.backend()
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": _cores(),
         "devices": list(keras.distribution.list_devices()),

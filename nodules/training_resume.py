@@ -87,10 +87,8 @@ def open_checkpoint(
     standing
         At the last finished epoch, or before any.
     """
-    # A new kernel changes no result, and comes with the reboot that a training may have to survive.
-    machine = {name: value for name, value in environment().items() if name != "platform"}
     first = [value.tobytes() for value in _values(network.variables)]
-    key = digest(CODE, machine, network.to_json(), *first, *decisive)
+    key = digest(CODE, environment(), network.to_json(), *first, *decisive)
     checkpoint = Checkpoint(folder, [key])
     standing: Standing = checkpoint[key] if key in checkpoint else Standing()
     return checkpoint, key, standing
