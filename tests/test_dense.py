@@ -107,6 +107,9 @@ def spoilt(change: str) -> keras.Model:
     x = layers.Conv2D(3, 3, padding="same" if change == "padding" else "valid")(x)
     if change == "stride":
         x = layers.Conv2D(3, 3, strides=2)(x)
+    if change == "shared":
+        twice = layers.Activation("tanh")
+        x = twice(twice(x))
     if change == "branch":
         x = layers.Add()([x, layers.ReLU()(x)])
     if change == "pool":
@@ -124,6 +127,7 @@ def spoilt(change: str) -> keras.Model:
         ("padding", "Conv2D"),
         ("stride", "Conv2D"),
         ("branch", "does not follow"),
+        ("shared", "does not follow"),
         ("pool", "MaxPooling2D"),
         ("attention", "GroupNormalization"),
         ("global", "GlobalMaxPooling2D"),
