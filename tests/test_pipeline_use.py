@@ -86,12 +86,11 @@ def test_real_scans_and_phantoms_run_from_a_folder(clone, real_data, tmp_path):
     """Subsets 1 and 3 are one real scan each; LUNA16's other 886 scans are not there."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    for subset in (0, 2):
-        shutil.copy(clone.folder / f"data/raw/subset{subset}.zip", folder)
+    shutil.copy(clone.folder / "data/raw/subset0.zip", folder)
     join_tables(folder, clone.folder / "data/raw", real_data)
     for path in (real_data / "scans").iterdir():
         (folder / path.name).symlink_to(path)
-    clone.set(data__source="directory", data__directory=str(folder), data__subsets=[0, 1, 2, 3])
+    clone.set(data__source="directory", data__directory=str(folder), data__subsets=[0, 1, 3])
     printed = clone.run("dvc", "repro", fails=True)
     assert re.search(r"error: .*annotations.csv.*Expected the scan of every row", printed)
     assert not (clone.folder / "data/raw/annotations.csv").exists()
