@@ -54,12 +54,6 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     is_mixed = own.mixed_precision and has_gpu()
     if own.mixed_precision and not is_mixed:
         print(f"{arguments.task}.mixed_precision: off, since there is no GPU", file=sys.stderr)
-    log = TensorBoardLog(arguments.tensorboard)
-
-    def show(history: pd.DataFrame) -> None:
-        write_csv(arguments.history, history, decimals=6)
-        log.write(history)
-
     fit = _fit(own, is_mixed)
     devices = find_devices(own.devices)
     is_first, is_alone = devices.process == 0, devices.processes == 1
@@ -76,6 +70,13 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             own.dropout,
             **own.architecture_settings,
         )
+        # Once the model is there: an error before leaves no log.
+        log = TensorBoardLog(arguments.tensorboard)
+
+        def show(history: pd.DataFrame) -> None:
+            write_csv(arguments.history, history, decimals=6)
+            log.write(history)
+
         outcome = train(
             model,
             training,

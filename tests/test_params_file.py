@@ -111,7 +111,7 @@ TRAIN = [
     ("augmentation.noise_hu", 501),
     ("schedule", "linear"),
     ("warmup_epochs", -1),
-    ("warmup_epochs", 40),
+    ("warmup_epochs", 60),
     ("weight_decay", 1.5),
     ("mixed_precision", "yes"),
     ("seed", -1),

@@ -32,6 +32,7 @@ HASTY = Patience(
 MHD = """ObjectType = Image
 NDims = 3
 DimSize = 64 64 8
+ElementSpacing = 0.7 0.7 1.25
 ElementType = MET_SHORT
 ElementDataFile = {uid}.raw
 """
