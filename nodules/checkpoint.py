@@ -47,6 +47,27 @@ def _code_digest() -> str:
 CODE = _code_digest()
 
 
+def refuse_other_code(code: str) -> None:
+    """See that whoever asks for work runs the same version of the library as this process.
+
+    Parameters
+    ----------
+    code
+        The asker's `CODE`.
+
+    Raises
+    ------
+    ValueError
+        If it is another.
+    """
+    if code != CODE:
+        msg = (
+            f"Expected workers that run this version of the library, {code[:12]}. Received: "
+            f"one that runs {CODE[:12]}; start the workers anew"
+        )
+        raise ValueError(msg)
+
+
 class Checkpoint:
     """A folder of results.
 

@@ -18,17 +18,17 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from nodules.candidates import find_discs, find_world
-from nodules.checkpoint import CODE, Checkpoint, digest
+from nodules.checkpoint import CODE, digest, refuse_other_code
 from nodules.files import write_csv
 from nodules.geometry import Geometry
 from nodules.hits import MAX_MARKS_PER_SCAN
 from nodules.linking import Linking, link_discs
 from nodules.lung_region import find_lung_region
-from nodules.parallel import Workers, run_unordered
+from nodules.parallel import Workers
 from nodules.resampling import PatchShape, make_grid
+from nodules.scan_tasks import work_on_scans
 from nodules.volume import Scan, list_scans, read_slices
 
 if TYPE_CHECKING:
@@ -102,6 +102,14 @@ class _Task:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What was found in one scan."""
+
+    key: str
+    findings: pd.DataFrame
+
+
 def detect_archive(
     archive: Path,
     networks_of: Mapping[str, Networks],
@@ -149,25 +157,8 @@ def detect_archive(
     for scan in scans:
         networks = networks_of[scan.seriesuid]
         tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
-    keys = [task.key for task in tasks]
-    kept = Checkpoint(out.with_name(f".{out.name}.scans.partial"), keys)
-    missing = [task for task, key in zip(tasks, keys, strict=True) if key not in kept]
-    missing.sort(key=lambda task: -task.scan.header.payload_bytes)
-    try:
-        with tqdm(
-            desc=f"nodules of {archive.stem}",
-            total=len(tasks),
-            initial=len(tasks) - len(missing),
-            unit="scan",
-            disable=None,
-        ) as bar:
-            for key, found in run_unordered(_detect, missing, workers):
-                kept[key] = found
-                bar.update()
-    except ValueError:
-        kept.remove()
-        raise
-    tables = [kept[key] for key in keys]
+    kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
+    tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
     write_csv(out, findings, decimals=_DECIMALS)
     kept.remove()
@@ -198,13 +189,8 @@ def _checksum(networks: Networks) -> str:
     return digest(networks.classifier.read_bytes(), networks.localizer.read_bytes())
 
 
-def _detect(task: _Task) -> tuple[str, pd.DataFrame]:
-    if task.code != CODE:
-        msg = (
-            f"Expected workers that run this version of the library, {task.code[:12]}. Received: "
-            f"one that runs {CODE[:12]}; start the workers anew"
-        )
-        raise ValueError(msg)
+def _detect(task: _Task) -> _Found:
+    refuse_other_code(task.code)
     if task.threads is not None:
         # Read when TensorFlow is first imported, which is below.
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)
@@ -221,7 +207,7 @@ def _detect(task: _Task) -> tuple[str, pd.DataFrame]:
         task.networks.threshold,
         task.detection,
     )
-    return task.key, found
+    return _Found(task.key, found)
 
 
 @cache

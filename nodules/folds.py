@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from nodules.splits import LeakError, audit, split_by_patient
+from nodules.splits import LeakError, audit, home_subsets, split_by_patient
 
 
 def deal_groups(scans: pd.DataFrame, folds: Sequence[int], seed: int) -> dict[str, int]:
@@ -59,8 +59,7 @@ def official_groups(scans: pd.DataFrame, folds: Sequence[int]) -> dict[str, int]
     if sorted(folds) != held:
         msg = f"split.folds: Expected one fold for each of the subsets {held}. Received: {folds}"
         raise ValueError(msg)
-    home = scans.groupby("patient")["subset"].min().sort_index()
-    return {str(patient): int(subset) for patient, subset in home.items()}
+    return home_subsets(scans)
 
 
 def rotate(group_of: Mapping[str, int], folds: Sequence[int]) -> dict[str, dict[str, str]]:

@@ -14,16 +14,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from nodules.checkpoint import Checkpoint
 from nodules.files import atomic_folder, write_csv, write_json
 from nodules.findings import locate_excluded, locate_nodules
-from nodules.parallel import Workers, run_unordered
+from nodules.parallel import Workers
 from nodules.patches_cutting import CutScan, CutTask, cut_scan
 from nodules.patches_index import index_scan
 from nodules.resampling import make_grid
 from nodules.sampling import Sampling, sample_scan
+from nodules.scan_tasks import work_on_scans
 from nodules.volume import Scan, list_scans
 
 
@@ -88,28 +87,8 @@ def make_patches(
     scans = list_scans(archive.absolute())
     patient_of = _patients(scans, tables.patients)
     tasks = _tasks(scans, tables, sampling)
-    keys = [task.key for task in tasks]
-    kept = Checkpoint(out.with_name(f".{out.name}.scans.partial"), keys)
-    # The largest first: none is left when the others are done.
-    missing = sorted(
-        (task for task, key in zip(tasks, keys, strict=True) if key not in kept),
-        key=lambda task: -task.scan.header.payload_bytes,
-    )
-    try:
-        with tqdm(
-            desc=f"patches of subset {subset}",
-            total=len(tasks),
-            initial=len(tasks) - len(missing),
-            unit="scan",
-            disable=None,
-        ) as bar:
-            for cut in run_unordered(cut_scan, missing, workers or Workers()):
-                kept[cut.key] = cut
-                bar.update()
-    except ValueError:
-        kept.remove()
-        raise
-    counts = _store(out, tasks, (kept[key] for key in keys), patient_of, subset, sampling)
+    kept = work_on_scans(cut_scan, tasks, out, f"patches of subset {subset}", workers or Workers())
+    counts = _store(out, tasks, (kept[task.key] for task in tasks), patient_of, subset, sampling)
     kept.remove()
     return counts
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.checkpoint import CODE, digest
+from nodules.checkpoint import CODE, digest, refuse_other_code
 from nodules.resampling import Grid, cut_patches, needed_slices
 from nodules.sampling import Sampling, ScanSample, sample_lungs
 from nodules.volume import Scan, read_slices, stream_slices
@@ -95,12 +95,7 @@ def cut_scan(task: CutTask) -> CutScan:
     ValueError
         If the voxels are damaged, or this process runs other code than the one that asks.
     """
-    if task.code != CODE:
-        msg = (
-            f"Expected workers that run this version of the library, {task.code[:12]}. Received: "
-            f"one that runs {CODE[:12]}; start the workers anew"
-        )
-        raise ValueError(msg)
+    refuse_other_code(task.code)
     sample, scan, grid = task.sample, task.scan, task.grid
     if task.sampling.random_lung_per_scan == 0:
         centers = sample.patches[_CENTER].to_numpy(np.int64)

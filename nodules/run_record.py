@@ -65,12 +65,6 @@ def data_sha256(arrays: Iterable[NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def file_md5(path: Path) -> str:
-    """Give a file's md5, as ``dvc.lock`` has it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
 def _cores() -> int:
     # Not everywhere can a process be told which cores are its own.
     if hasattr(os, "sched_getaffinity"):

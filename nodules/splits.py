@@ -89,8 +89,7 @@ def split_by_fold(
             msg = f"split.luna16.{key}: Expected one of the subsets {held}. Received: {fold}"
             raise ValueError(msg)
     part_by_subset = {validation: "validation", test: "test"}
-    home = scans.groupby("patient")["subset"].min().sort_index()
-    part_of = {str(p): part_by_subset.get(int(subset), "train") for p, subset in home.items()}
+    part_of = {p: part_by_subset.get(home, "train") for p, home in home_subsets(scans).items()}
     moved = [
         {"seriesuid": uid, "patient": patient, "subset": int(subset), "from": own, "to": to}
         for uid, patient, subset in scans[["seriesuid", "patient", "subset"]].itertuples(
@@ -99,6 +98,23 @@ def split_by_fold(
         if (own := part_by_subset.get(int(subset), "train")) != (to := part_of[patient])
     ]
     return part_of, moved
+
+
+def home_subsets(scans: pd.DataFrame) -> dict[str, int]:
+    """Give each patient one of LUNA16's subsets: the lowest that has a scan of the patient.
+
+    Parameters
+    ----------
+    scans
+        One row a scan: ``patient`` and ``subset``.
+
+    Returns
+    -------
+    home_of
+        Patient to subset, by patient.
+    """
+    home = scans.groupby("patient")["subset"].min().sort_index()
+    return {str(patient): int(subset) for patient, subset in home.items()}
 
 
 def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
@@ -126,33 +142,14 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     ValueError
         If the file is no split, has no such fold, or a part is none of `PARTS`.
     """
-    if not path.is_file():
-        msg = f"{path}: Expected the split of the stage split. Received: no file"
-        raise FileNotFoundError(msg)
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated)
-    except LeakError as error:
-        msg = f"{path}: {error}"
-        raise LeakError(msg) from error
-    except ValueError as error:
-        msg = f"{path}: Expected JSON. Received: {error}"
-        raise ValueError(msg) from error
-    if not isinstance(tree, dict) or not isinstance(tree.get("patients"), dict):
-        received = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
-        msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
+    tree = _read_tree(path)
+    if fold is None:
+        return _check_parts(path, tree["patients"])
+    folds = tree.get("folds", {})
+    if str(fold) not in folds:
+        msg = f"{path}: Expected one of the folds {list(folds)}. Received: {fold}"
         raise ValueError(msg)
-    part_of: dict[str, str] = tree["patients"]
-    if fold is not None:
-        folds = tree.get("folds", {})
-        if str(fold) not in folds:
-            msg = f"{path}: Expected one of the folds {list(folds)}. Received: {fold}"
-            raise ValueError(msg)
-        part_of = folds[str(fold)]
-    for patient, part in part_of.items():
-        if part not in PARTS:
-            msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"
-            raise ValueError(msg)
-    return part_of
+    return _check_parts(path, folds[str(fold)])
 
 
 def scoring_models(path: Path) -> dict[str, str]:
@@ -179,13 +176,14 @@ def scoring_models(path: Path) -> dict[str, str]:
     ValueError
         If the file is no split.
     """
-    part_of = read_split(path)
-    folds = json.loads(path.read_text(encoding="utf-8")).get("folds") or {}
+    tree = _read_tree(path)
+    part_of = _check_parts(path, tree["patients"])
+    folds = tree.get("folds") or {}
     if not folds:
         return {patient: "" for patient, part in part_of.items() if part == "test"}
     folder_of: dict[str, str] = {}
     for fold, own in folds.items():
-        for patient in (patient for patient, part in own.items() if part == "test"):
+        for patient in (p for p, part in _check_parts(path, own).items() if part == "test"):
             if patient in folder_of:
                 msg = (
                     f"{path}: Expected each patient tested by one fold. Received: {patient} by "
@@ -194,6 +192,33 @@ def scoring_models(path: Path) -> dict[str, str]:
                 raise LeakError(msg)
             folder_of[patient] = f"fold{fold}"
     return folder_of
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        msg = f"{path}: Expected the split of the stage split. Received: no file"
+        raise FileNotFoundError(msg)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated)
+    except LeakError as error:
+        msg = f"{path}: {error}"
+        raise LeakError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: Expected JSON. Received: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("patients"), dict):
+        received = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
+        msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
+        raise ValueError(msg)
+    return tree
+
+
+def _check_parts(path: Path, part_of: dict[str, str]) -> dict[str, str]:
+    for patient, part in part_of.items():
+        if part not in PARTS:
+            msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"
+            raise ValueError(msg)
+    return part_of
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

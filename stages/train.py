@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nodules.augmentation import Augmentation
+from nodules.bigfiles import md5_of
 from nodules.dataset import assign_parts, read_index, read_patches
 from nodules.files import write_csv, write_json
 from nodules.params import Params
@@ -35,9 +37,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     from nodules.examples import make_examples
     from nodules.models import build_model
     from nodules.precision import has_gpu
-    from nodules.run_record import environment, file_md5
+    from nodules.run_record import environment
     from nodules.saving import save_model
-    from nodules.tensorboard import TensorBoardLog
     from nodules.training import fix_seeds, train
 
     is_balanced = isinstance(own, ClassifierParams) and own.class_weights == "balanced"
@@ -70,13 +71,6 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             own.dropout,
             **own.architecture_settings,
         )
-        # Once the model is there: an error before leaves no log.
-        log = TensorBoardLog(arguments.tensorboard)
-
-        def show(history: pd.DataFrame) -> None:
-            write_csv(arguments.history, history, decimals=6)
-            log.write(history)
-
         outcome = train(
             model,
             training,
@@ -84,7 +78,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             arguments.task,
             fit,
             checkpoint,
-            show if is_first else None,
+            # Once the model is there: an error before leaves no log.
+            _curves(arguments) if is_first else None,
             devices,
         )
     if not is_first:
@@ -101,11 +96,24 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             "epochs": len(outcome.history),
             "best_epoch": outcome.best_epoch,
             "wall_time_s": round(outcome.wall_time_s, 3),
-            "model_md5": file_md5(arguments.model),
+            "model_md5": md5_of(arguments.model),
         },
     )
     if checkpoint is not None:
         shutil.rmtree(checkpoint)
+
+
+def _curves(arguments: argparse.Namespace) -> Callable[[pd.DataFrame], None]:
+    """Show how a training goes, in the plots' table and in TensorBoard."""
+    from nodules.tensorboard import TensorBoardLog
+
+    log = TensorBoardLog(arguments.tensorboard)
+
+    def show(history: pd.DataFrame) -> None:
+        write_csv(arguments.history, history, decimals=6)
+        log.write(history)
+
+    return show
 
 
 def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:

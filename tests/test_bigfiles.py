@@ -35,6 +35,8 @@ def test_md5_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert md5_of(tmp_path / "a") == hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     assert md5_of(tmp_path / "empty") == "d41d8cd98f00b204e9800998ecf8427e"  # RFC 1321, A.5
+    (tmp_path / "b").write_bytes(b"abc" * 100_000)
+    assert md5_of(tmp_path / "b") == hashlib.md5(b"abc" * 100_000).hexdigest()
 
 
 def test_too_little_disk_names_what_is_needed_and_what_there_is(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from nodules.run_record import data_sha256, environment, file_md5
+from nodules.run_record import data_sha256, environment
 from nodules.tensorboard import TensorBoardLog
 
 
@@ -33,11 +32,6 @@ def test_the_datas_hash_tells_values_shapes_and_types_apart():
     assert len(hashes) == 7
     # However it lies in memory.
     assert data_sha256([np.asfortranarray(data)]) == data_sha256([data])
-
-
-def test_md5_is_the_files(tmp_path: Path):
-    (tmp_path / "a").write_bytes(b"abc" * 100_000)
-    assert file_md5(tmp_path / "a") == hashlib.md5(b"abc" * 100_000).hexdigest()
 
 
 def scalars(folder: Path) -> list[tuple[int, str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from nodules.bigfiles import md5_of
 from nodules.fetch import Remote, exclusive, fetch
 from nodules.retry import Patience
 
@@ -100,8 +100,7 @@ def imagenet_weights(remote: Remote) -> Path:
         with exclusive(path.with_name(f".{path.name}.lock"), never):
             if not path.is_file():
                 _fetch(remote, path, never)
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    md5 = md5_of(path)
     if md5 != remote.md5:
         msg = f"{path}: Expected md5 {remote.md5}. Received: {md5}. Remove the file, or mend it"
         raise ValueError(msg)
