@@ -13,7 +13,7 @@ runs the same code with Keras's own variables set, ``KERAS_DISTRIBUTION_JOB_ADDR
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from nodules.examples import Batch
+from nodules.examples import Batch, BatchSource
 
 _PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+# Batches.
+_READ_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,22 @@ class Devices:
     process: int = 0
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
 
-    def share(self, batches: Sequence[Batch] | keras.utils.PyDataset) -> Any:  # noqa: ANN401
+    def share(self, batches: BatchSource) -> Any:  # noqa: ANN401
         """Split every batch among the devices.
 
         Parameters
         ----------
         batches
-            Images, targets and weights; the same in every process.
+            The same in every process. Read anew each epoch, once
+            ``fit`` has told its callbacks that the epoch begins.
 
         Returns
         -------
         share
             For ``fit``: this process's part of each batch; all of it where there is one device.
         """
-        return Share(batches, self)
+        share = Share(batches, self)
+        return _stream(share) if keras.backend.backend() == "tensorflow" else share
 
 
 class Share(keras.utils.PyDataset):  # type: ignore[misc]
@@ -71,8 +75,8 @@ class Share(keras.utils.PyDataset):  # type: ignore[misc]
     batch counts for at most one row a device more than it has.
     """
 
-    def __init__(self, batches: Sequence[Batch] | keras.utils.PyDataset, devices: Devices) -> None:
-        super().__init__(workers=1, max_queue_size=4)
+    def __init__(self, batches: BatchSource, devices: Devices) -> None:
+        super().__init__()
         self._batches = batches
         self._devices = devices
 
@@ -92,10 +96,27 @@ class Share(keras.utils.PyDataset):  # type: ignore[misc]
         own = slice(self._devices.process * here, (self._devices.process + 1) * here)
         return images[own], targets[own], weights[own]
 
-    def on_epoch_end(self) -> None:
-        """Tell the batches, which may shuffle."""
-        if isinstance(self._batches, keras.utils.PyDataset):
-            self._batches.on_epoch_end()
+
+def _stream(share: Share) -> Any:  # noqa: ANN401 (of TensorFlow, which need not be there)
+    """Read a share ahead, in a thread.
+
+    Keras would do the same, but leave tf.data to tune itself: measured on two cores, its tuner
+    then held up the end of every other epoch for most of a second.
+    """
+    import tensorflow as tf
+
+    def batches() -> Iterator[Batch]:
+        return (share[batch] for batch in range(len(share)))
+
+    signature = tuple(tf.TensorSpec((None, *of.shape[1:]), of.dtype) for of in share[0])
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    return (
+        tf.data.Dataset.from_generator(batches, output_signature=signature)
+        .apply(tf.data.experimental.assert_cardinality(len(share)))
+        .prefetch(_READ_AHEAD)
+        .with_options(untuned)
+    )
 
 
 def find_devices(count: int) -> Devices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 from nodules.models import Task
 
 Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+class BatchSource(Protocol):
+    """Images, targets and weights of batches 0 to its length - 1."""
+
+    def __len__(self) -> int:
+        """Give the number of batches."""
+
+    def __getitem__(self, batch: int, /) -> Batch:
+        """Give one of them."""
 
 
 @dataclass(frozen=True)

@@ -44,5 +44,7 @@ def predict(
     outputs
         float32 of shape (N, 1) or (N, 3).
     """
-    outputs: NDArray[np.float32] = model.predict(images_hu, batch_size=batch_size, verbose=0)
-    return outputs
+    starts = range(0, len(images_hu), batch_size)
+    # Batch by batch: `predict` would set up a data pipeline for every call.
+    parts = [model.predict_on_batch(images_hu[start : start + batch_size]) for start in starts]
+    return np.concatenate([np.empty((0, *model.output_shape[1:]), np.float32), *parts])

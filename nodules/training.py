@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from nodules.augmentation import Augmentation, move_labels, move_patches
 from nodules.devices import Devices
-from nodules.examples import Examples, in_order
+from nodules.examples import Batch, Examples, in_order
 from nodules.frozen import features_of, split_at_frozen
 from nodules.losses import Loss, make_loss, make_plain_metric, training_network
 from nodules.models import Task
 from nodules.optimizers import Schedule, make_optimizer
+from nodules.pooling import pool_first
 from nodules.precision import mixed_copy
 from nodules.run_record import data_sha256
 from nodules.training_resume import Course, Standing, open_checkpoint, restore
@@ -111,20 +112,32 @@ def fix_seeds(seed: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Training batches: shuffled and changed anew each epoch, always alike for the same seed."""
+class Batches:
+    """Training batches: shuffled and changed anew each epoch, always alike for the same seed.
 
-    def __init__(self, examples: Examples, fit: Fit, epoch: int = 0) -> None:
-        super().__init__(workers=1, max_queue_size=4)
+    Parameters
+    ----------
+    examples
+        Of the training part.
+    fit
+        How to train.
+    """
+
+    def __init__(self, examples: Examples, fit: Fit) -> None:
         self._examples = examples
         self._fit = fit
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0."""
         self._epoch = epoch
-        self._order = self._shuffled()
+        rng = np.random.default_rng([self._fit.seed, epoch, 0])
+        self._order = rng.permutation(len(self._examples.images_hu))
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self._fit.batch_size)
 
-    def __getitem__(self, batch: int) -> tuple[Any, Any, Any]:
+    def __getitem__(self, batch: int) -> Batch:
         rows = self._order[batch * self._fit.batch_size : (batch + 1) * self._fit.batch_size]
         images_hu = self._examples.images_hu[rows]
         targets: NDArray[Any] = self._examples.targets[rows]
@@ -137,15 +150,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
                 targets = move_labels(targets.astype(np.float64), *maps, size_px)
             images_hu = self._fit.augmentation.shake(rng, images_hu)
         return images_hu, targets.astype(np.float32), self._examples.weights[rows]
-
-    def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch."""
-        self._epoch += 1
-        self._order = self._shuffled()
-
-    def _shuffled(self) -> NDArray[np.int64]:
-        rng = np.random.default_rng([self._fit.seed, self._epoch, 0])
-        return rng.permutation(len(self._examples.images_hu))
 
 
 def train(
@@ -207,6 +211,7 @@ def train(
             replace(examples, images_hu=features_of(frozen, examples.images_hu))
             for examples in (training, validation)
         )
+    network = pool_first(network)
     _compile(network, task, fit, math.ceil(len(training.images_hu) / fit.batch_size))
     if standing.rows:
         restore(network, standing)
@@ -228,15 +233,19 @@ def train(
                 on_epoch(standing.table())
 
         if not standing.is_over(fit.epochs, fit.patience):
+            batches = Batches(training, fit)
             network.fit(
-                devices.share(Batches(training, fit, epoch=len(standing.rows))),
+                devices.share(batches),
                 validation_data=devices.share(in_order(validation, 256)),
                 initial_epoch=len(standing.rows),
                 epochs=fit.epochs,
                 # Batches come shuffled; Keras would shuffle them again, by a state that depends on
                 # what ran before and on the backend.
                 shuffle=False,
-                callbacks=[Course(standing, fit.patience, report, keep)],
+                callbacks=[
+                    keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: batches.begin(n)),
+                    Course(standing, fit.patience, report, keep),
+                ],
                 verbose=0,
             )
     network.set_weights(standing.best_weights)

@@ -117,14 +117,14 @@ def test_batches_hold_every_patch_once_an_epoch_in_a_new_order():
     examples = Examples(images, np.arange(10, dtype="f4")[:, None], np.ones(10, "f4"))
     batches = Batches(examples, fit(batch_size=4))
     epochs = []
-    for _ in range(2):
+    for epoch in range(2):
+        batches.begin(epoch)
         parts = [batches[i] for i in range(len(batches))]
         assert [len(part[0]) for part in parts] == [4, 4, 2]
         seen = np.concatenate([part[1][:, 0] for part in parts])
         np.testing.assert_array_equal(seen, np.concatenate([p[0][:, 0, 0, 0] for p in parts]))
         assert sorted(seen) == list(range(10))
         epochs.append(seen.tolist())
-        batches.on_epoch_end()
     assert epochs[0] != epochs[1]
 
 

@@ -1,0 +1,80 @@
+"""A network that trains faster than its twin, because it pools before it adds biases.
+
+Adding a constant and rectifying keep the order of values: the largest of ``relu(x + b)`` is
+``relu(b + largest x)``, and the gradients are alike. After a 2 x 2 pooling that is a quarter of the
+work, the bias's gradient, a sum over all pixels, included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+_CONVOLUTIONS = (layers.Conv2D, layers.Conv3D)
+_POOLINGS = (layers.MaxPooling2D, layers.MaxPooling3D)
+
+
+def pool_first(model: keras.Model) -> keras.Model:
+    """Give a model in another form: what convolves, rectifies and pools, pools first.
+
+    Parameters
+    ----------
+    model
+        A functional model.
+
+    Returns
+    -------
+    same
+        It has the model's own weights, and gives the same but for rounding. Of no use but in
+        training: it does not know how to save itself.
+    """
+    convolution_of = {
+        id(pooling): layer
+        for layer in model.layers
+        if _can_wait(layer) and (pooling := _lone_pooling(model, layer)) is not None
+    }
+    convolutions = {id(convolution) for convolution in convolution_of.values()}
+
+    def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (tensors)
+        if id(layer) in convolutions:
+            return args[0]
+        if id(layer) in convolution_of:
+            return _PoolFirst(convolution_of[id(layer)], layer)(*args)
+        return layer(*args, **kwargs)
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
+def _can_wait(layer: layers.Layer) -> bool:
+    return (
+        type(layer) in _CONVOLUTIONS
+        and layer.activation is keras.activations.relu
+        and layer.use_bias
+        and layer.data_format == "channels_last"
+    )
+
+
+def _lone_pooling(model: keras.Model, layer: layers.Layer) -> layers.Layer | None:
+    """Give the pooling that alone reads a layer's output, or None."""
+    readers = [
+        other
+        for other in model.layers
+        if any(tensor is layer.output for tensor in keras.tree.flatten(other.input))
+    ]
+    return readers[0] if len(readers) == 1 and type(readers[0]) in _POOLINGS else None
+
+
+class _PoolFirst(layers.Layer):  # type: ignore[misc]
+    def __init__(self, convolution: layers.Layer, pooling: layers.Layer) -> None:
+        super().__init__(name=pooling.name, dtype=convolution.dtype_policy)
+        self.convolution = convolution
+        self.pooling = pooling
+
+    def call(self, inputs: Any) -> Any:  # noqa: ANN401 (tensors)
+        own = self.convolution
+        maps = ops.conv(
+            inputs, own.kernel, list(own.strides), own.padding, own.data_format, own.dilation_rate
+        )
+        return ops.relu(self.pooling(maps) + own.bias)
