@@ -1,73 +1,106 @@
 """Training speed: this project's `train` against the usual ways to train the same network.
 
-    python -m benchmarks.training [--patches 3200] [--epochs 2] [--rounds 3]
+    python -m benchmarks.training [--patches 3200] [--epochs 5] [--rounds 3]
 
-All see the same noise, batch 64, and take turns in one run. PyTorch's row needs PyTorch, which
-requirements.lock has not: `pip install torch`; without it that row is left out. What a training
-costs once, such as tracing its graph, is left out: a training of one epoch is timed too, and taken
-off. Beside the clock stands the processor time of all threads, which other work on the machine
-moves less.
+All see the same noise, batch 64, and take turns, each in a process of its own. PyTorch's row needs
+PyTorch, which requirements.lock has not: `pip install torch`; without it that row is left out.
+Timed are whole epochs, from the end of one to the end of the next, after a first that is left out;
+the median is told, of all rounds. Beside the clock stands the processor time of all threads, which
+other work on the machine moves less.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
-from nodules.augmentation import Augmentation
-from nodules.examples import Examples
-from nodules.models import build_model
-from nodules.training import Fit, fix_seeds, train
-
 BATCH = 64
+PYTORCH = "PyTorch"
 
 
-def ours(
-    images_hu: NDArray[np.int16], labels: NDArray[np.float32], augmentation: Augmentation | None
-) -> Callable[[int], object]:
+@dataclass
+class Ends:
+    """When epochs ended, by the clock and by the processor."""
+
+    clock_s: list[float] = field(default_factory=list)
+    processor_s: list[float] = field(default_factory=list)
+
+    def mark(self, *_: object) -> None:
+        """Take down the end of an epoch."""
+        self.clock_s.append(time.perf_counter())
+        self.processor_s.append(time.process_time())
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What all train on: as the patches are stored, and as pixels in 0..1, slices last."""
+
+    images_hu: NDArray[np.int16]
+    pixels: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+    @classmethod
+    def make(cls, count: int) -> Noise:
+        """Draw noise."""
+        rng = np.random.default_rng(0)
+        images_hu = rng.integers(-1000, 400, (count, 1, 65, 65)).astype(np.int16)
+        pixels = ((images_hu[:, 0, :, :, None] + 1000) / 1400).astype(np.float32)
+        return cls(images_hu, pixels, rng.integers(0, 2, (count, 1)).astype(np.float32))
+
+
+def ours(noise: Noise, epochs: int, ends: Ends, is_augmented: bool = False) -> None:
     """Train as the stage does."""
-    examples = Examples(images_hu, labels, np.ones(len(labels), np.float32))
-    few = Examples(images_hu[:BATCH], labels[:BATCH], examples.weights[:BATCH])
+    from nodules.augmentation import Augmentation
+    from nodules.examples import Examples
+    from nodules.models import build_model
+    from nodules.training import Fit, fix_seeds, train
+
+    fix_seeds(0, deterministic=True)
+    examples = Examples(noise.images_hu, noise.labels, np.ones(len(noise.labels), np.float32))
+    few = Examples(noise.images_hu[:BATCH], noise.labels[:BATCH], examples.weights[:BATCH])
     model = build_model("cnn", "classifier", 1, 65, (-1000.0, 400.0), 0.0)
-
-    def run(epochs: int) -> object:
-        fit = Fit(1e-4, BATCH, epochs, epochs, augmentation, 0)
-        return train(model, examples, few, "classifier", fit)
-
-    return run
+    augmentation = Augmentation(40, 0.2, 11, 0.2, flips=True) if is_augmented else None
+    fit = Fit(1e-4, BATCH, epochs, epochs, augmentation, 0)
+    train(model, examples, few, "classifier", fit, on_epoch=ends.mark)
 
 
-def keras_fit(
-    model: keras.Model, images: NDArray[Any], labels: NDArray[Any]
-) -> Callable[[int], object]:
+def ours_augmented(noise: Noise, epochs: int, ends: Ends) -> None:
+    """Train as the stage does, with every kind of movement."""
+    ours(noise, epochs, ends, is_augmented=True)
+
+
+def plain_keras(noise: Noise, epochs: int, ends: Ends) -> None:
     """Fit arrays the way Keras users do."""
-    model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy")
-    return lambda epochs: model.fit(images, labels, batch_size=BATCH, epochs=epochs, verbose=0)
+    import keras
+    from keras import layers
 
-
-def usual_network() -> keras.Model:
-    """Build the same network, for pixels in 0..1."""
     hidden = []
     for _ in range(3):
         hidden += [layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2)]
     hidden += [layers.Flatten(), layers.Dense(64, activation="relu")]
     last = layers.Dense(1, activation="sigmoid")
-    return keras.Sequential([keras.Input((65, 65, 1)), *hidden, last])
+    model = keras.Sequential([keras.Input((65, 65, 1)), *hidden, last])
+    # On CPU the compiler that Keras picks by itself takes twice as long.
+    model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy", jit_compile=False)
+    tick = keras.callbacks.LambdaCallback(on_epoch_end=ends.mark)
+    model.fit(
+        noise.pixels, noise.labels, batch_size=BATCH, epochs=epochs, callbacks=[tick], verbose=0
+    )
 
 
-def pytorch(pixels: NDArray[np.float32], labels: NDArray[np.float32]) -> Callable[[int], object]:
+def pytorch(noise: Noise, epochs: int, ends: Ends) -> None:
     """Train the same network in PyTorch, channels last."""
     import torch
     from torch import nn
@@ -80,69 +113,67 @@ def pytorch(pixels: NDArray[np.float32], labels: NDArray[np.float32]) -> Callabl
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
     loss = nn.BCEWithLogitsLoss()
     # One channel: NHWC and NCHW are the same bytes.
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    targets = torch.from_numpy(labels)
-
-    def run(epochs: int) -> object:
-        for _ in range(epochs):
-            for rows in torch.randperm(len(images)).split(BATCH):
-                batch = images[rows].contiguous(memory_format=torch.channels_last)
-                optimizer.zero_grad()
-                loss(model(batch), targets[rows]).backward()
-                optimizer.step()
-        return model
-
-    return run
+    images = torch.from_numpy(noise.pixels).permute(0, 3, 1, 2)
+    targets = torch.from_numpy(noise.labels)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images)).split(BATCH):
+            batch = images[rows].contiguous(memory_format=torch.channels_last)
+            optimizer.zero_grad()
+            loss(model(batch), targets[rows]).backward()
+            optimizer.step()
+        ends.mark()
 
 
-def timed(run: Callable[[int], object], epochs: int) -> tuple[float, float]:
-    """Time a training, by the clock and by the processor."""
-    start, start_processor = time.perf_counter(), time.process_time()
-    run(epochs)
-    return time.perf_counter() - start, time.process_time() - start_processor
+WAYS: dict[str, Callable[[Noise, int, Ends], None]] = {
+    "plain Keras fit": plain_keras,
+    PYTORCH: pytorch,
+    "train": ours,
+    "train, augmented": ours_augmented,
+}
+
+
+def measure(way: str, options: argparse.Namespace) -> tuple[list[float], list[float]]:
+    """Train in a process of its own; give the seconds of each epoch, by clock and processor."""
+    command = [sys.executable, "-m", "benchmarks.training", "--way", way]
+    command += ["--patches", str(options.patches), "--epochs", str(options.epochs)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    ends = Ends(**json.loads(said.splitlines()[-1]))
+    return np.diff(ends.clock_s).tolist(), np.diff(ends.processor_s).tolist()
 
 
 def main() -> None:
     """Print images a second, and the ratios to plain Keras."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patches", type=int, default=3200)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help="one alone, in this process; prints JSON")
     options = parser.parse_args()
-    keras.utils.disable_interactive_logging()
-    fix_seeds(0, deterministic=True)
-    rng = np.random.default_rng(0)
-    images_hu = rng.integers(-1000, 400, (options.patches, 1, 65, 65)).astype(np.int16)
-    labels = rng.integers(0, 2, (options.patches, 1)).astype(np.float32)
-    pixels = ((images_hu[:, 0, :, :, None] + 1000) / 1400).astype(np.float32)
-    ways = {
-        "plain Keras fit": keras_fit(usual_network(), pixels, labels),
-        "Keras fit of our model": keras_fit(
-            build_model("cnn", "classifier", 1, 65, (-1000.0, 400.0), 0.0), images_hu, labels
-        ),
-        "train": ours(images_hu, labels, None),
-        "train, augmented": ours(images_hu, labels, Augmentation(40, 0.2, 11, 0.2, flips=True)),
-    }
-    if importlib.util.find_spec("torch"):
-        ways["PyTorch"] = pytorch(pixels, labels)
-    else:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.way:
+        ends = Ends()
+        WAYS[options.way](Noise.make(options.patches), 1 + options.epochs, ends)
+        print(json.dumps(vars(ends)))
+        return
+    ways = list(WAYS)
+    if not importlib.util.find_spec("torch"):
+        ways.remove(PYTORCH)
         print("PyTorch left out: pip install torch")
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    clock_s: dict[str, list[float]] = {way: [] for way in ways}
     processor_s: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(options.rounds):
-        for way, run in ways.items():
-            one, one_processor = timed(run, 1)
-            more, more_processor = timed(run, 1 + options.epochs)
-            seconds[way].append(more - one)
-            processor_s[way].append(more_processor - one_processor)
-    count = options.patches * options.epochs
-    base = statistics.median(seconds["plain Keras fit"])
+        for way in ways:
+            clock, processor = measure(way, options)
+            clock_s[way] += clock
+            processor_s[way] += processor
+    base = statistics.median(clock_s["plain Keras fit"])
     for way in ways:
-        took = statistics.median(seconds[way])
-        processor_ms = 1000 * statistics.median(processor_s[way]) / count
+        took = statistics.median(clock_s[way])
+        slowest, fastest = options.patches / max(clock_s[way]), options.patches / min(clock_s[way])
+        processor_ms = 1000 * statistics.median(processor_s[way]) / options.patches
         print(
-            f"{way:24}{count / took:7.0f} images/s   {base / took:.2f} x   "
-            f"{processor_ms:.2f} ms of processor time an image"
+            f"{way:18}{options.patches / took:6.0f} images/s ({slowest:.0f} to {fastest:.0f})   "
+            f"{base / took:.2f} x   {processor_ms:.2f} ms of processor time an image"
         )
 
 
