@@ -14,7 +14,6 @@ the best F1 on the scores of the cross-validation.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import time
@@ -25,9 +24,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from benchmarks.real_patches_data import LabelledPatches, make_folds, read_labelled_patches
+from benchmarks.real_patches_networks import list_tasks, train_network
+from benchmarks.real_patches_recipe import Recipe
 from nodules.bootstrap import Resamples, resample_patients, summarise
 from nodules.classifier_metrics import (
     choose_threshold,
@@ -36,6 +36,8 @@ from nodules.classifier_metrics import (
     threshold_metrics,
 )
 from nodules.files import atomic_folder, write_csv, write_json
+from nodules.long_work import work_through
+from nodules.parallel import Workers
 
 _SEED = 16
 _RESAMPLES = 1000
@@ -138,43 +140,34 @@ def train(arguments: argparse.Namespace) -> None:
         msg = f"--folds: Expected at least 3, to train on one. Received: {arguments.folds}"
         raise ValueError(msg)
     folds = make_folds(patches, arguments.folds, _SEED)
-    # Imported late: what is wrong with the file need not wait for TensorFlow.
-    from benchmarks.real_patches_recipe import Recipe, fit_network, mean_scores
-    from nodules.saving import save_model
-    from nodules.training import fix_seeds
-
     recipe = Recipe(architecture=arguments.architecture)
     if arguments.epochs is not None:
         recipe = replace(recipe, epochs=arguments.epochs)
-    fix_seeds(_SEED, deterministic=True)
-    pairs = list(itertools.combinations(range(arguments.folds), 2))
-    pair_scores = {}
-    with (
-        atomic_folder(arguments.out) as folder,
-        tqdm(total=len(pairs) * recipe.epochs, unit="epoch", disable=None) as bar,
-    ):
-        for number, pair in enumerate(pairs):
-            held_out = np.isin(folds, pair)
-            model = fit_network(
-                patches.images_hu[~held_out],
-                patches.labels[~held_out],
-                recipe,
-                _SEED + number,
-                bar.update,
-            )
-            pair_scores[pair] = np.full(len(folds), np.nan)
-            pair_scores[pair][held_out] = mean_scores([model], patches.images_hu[held_out])
-            save_model(model, folder / _model_name(pair))
+    tasks = list_tasks(patches, folds, recipe, _SEED)
+    kept = work_through(
+        train_network,
+        tasks,
+        arguments.out.with_name(f".{arguments.out.name}.networks.partial"),
+        f"training {recipe.architecture}",
+        "network",
+        Workers(jobs=-1),
+    )
+    networks = {task.pair: kept[task.key] for task in tasks}
+    pair_scores = {pair: network.scores for pair, network in networks.items()}
+    with atomic_folder(arguments.out) as folder:
+        for pair, network in networks.items():
+            (folder / _model_name(pair)).write_bytes(network.model)
         scores, thresholds = nested_scores(pair_scores, patches.labels, folds)
         summary = summarise_folds(patches, folds, scores, thresholds) | {
             "architecture": recipe.architecture,
             "recipe": asdict(recipe),
-            "models": [_model_name(pair) for pair in pairs],
+            "models": [_model_name(pair) for pair in networks],
             "data": arguments.patches.name,
         }
         write_json(folder / _SUMMARY, summary)
         table = {"label": patches.labels, "fold": folds, "score": scores, "threshold": thresholds}
         write_csv(folder / "predictions.csv", pd.DataFrame(table))
+    kept.remove()
     _show(summary["pooled"])
 
 
@@ -235,7 +228,7 @@ def score(arguments: argparse.Namespace) -> None:
     summary = json.loads(path.read_text(encoding="utf-8"))
     patches = read_labelled_patches(arguments.patches)
     resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
-    from benchmarks.real_patches_recipe import mean_scores
+    from benchmarks.real_patches_fit import mean_scores
     from nodules.inference import load_model
 
     models = [load_model(arguments.folder / name) for name in summary["models"]]

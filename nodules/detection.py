@@ -25,10 +25,10 @@ from nodules.files import write_csv
 from nodules.geometry import Geometry
 from nodules.hits import MAX_MARKS_PER_SCAN
 from nodules.linking import Linking, link_discs
+from nodules.long_work import largest_first, work_through
 from nodules.lung_region import find_lung_region
 from nodules.parallel import Workers
 from nodules.resampling import PatchShape, make_grid
-from nodules.scan_tasks import work_on_scans
 from nodules.volume import Scan, list_scans, read_slices
 
 if TYPE_CHECKING:
@@ -157,7 +157,14 @@ def detect_archive(
     for scan in scans:
         networks = networks_of[scan.seriesuid]
         tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
-    kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
+    kept = work_through(
+        _detect,
+        largest_first(tasks),
+        out.with_name(f".{out.name}.scans.partial"),
+        f"nodules of {archive.stem}",
+        "scan",
+        workers,
+    )
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
     write_csv(out, findings, decimals=_DECIMALS)

@@ -1,0 +1,135 @@
+"""The networks of a cross-validation, each trained in a process of its own, on one thread.
+
+One thread a network, and as many networks at once as there are cores, is faster than all cores on
+each; and sums are then taken in the same order however many cores there are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.real_patches_data import LabelledPatches
+from benchmarks.real_patches_recipe import Recipe
+from nodules import checkpoint
+
+# What decides how a network turns out, beside what `nodules.checkpoint.CODE` covers.
+_MORE_CODE = [
+    *sorted(Path(__file__).parent.glob("real_patches*.py")),
+    *sorted((Path(checkpoint.__file__).parent / "models").glob("*.py")),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTask:
+    """A network to train on all folds but two.
+
+    Parameters
+    ----------
+    pair
+        The two folds, the lower first.
+    patches
+        Of all folds.
+    folds
+        int64 of shape (N,).
+    recipe
+        How to train.
+    seed
+        Of this network.
+    key
+        Digest of all the above.
+    """
+
+    pair: tuple[int, int]
+    patches: LabelledPatches
+    folds: NDArray[np.int64]
+    recipe: Recipe
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """What came of a task.
+
+    Parameters
+    ----------
+    key
+        Of the task.
+    scores
+        float64 of shape (N,); NaN outside the task's two folds.
+    model
+        The ``.keras`` file.
+    """
+
+    key: str
+    scores: NDArray[np.float64]
+    model: bytes
+
+
+def list_tasks(
+    patches: LabelledPatches, folds: NDArray[np.int64], recipe: Recipe, seed: int
+) -> list[NetworkTask]:
+    """Give a task for each pair of folds.
+
+    Parameters
+    ----------
+    patches
+        To train on.
+    folds
+        From `benchmarks.real_patches_data.make_folds`.
+    recipe
+        How to train.
+    seed
+        Of the first network; the others' follow.
+
+    Returns
+    -------
+    tasks
+        k (k - 1) / 2 for k folds, by pair.
+    """
+    code = [path.read_bytes() for path in _MORE_CODE]
+    data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
+    pairs = itertools.combinations(sorted(np.unique(folds).tolist()), 2)
+    return [
+        NetworkTask(
+            pair,
+            patches,
+            folds,
+            recipe,
+            seed + number,
+            checkpoint.digest(checkpoint.CODE, *code, *data, recipe, pair, seed + number),
+        )
+        for number, pair in enumerate(pairs)
+    ]
+
+
+def train_network(task: NetworkTask) -> TrainedNetwork:
+    """Train a network, and score what it has not seen."""
+    # Read when TensorFlow is first imported, which is below.
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    from benchmarks.real_patches_fit import fit_network, mean_scores
+    from nodules.saving import save_model
+    from nodules.training import fix_seeds
+
+    fix_seeds(task.seed, deterministic=True)
+    held_out = np.isin(task.folds, task.pair)
+    images_hu, labels = task.patches.images_hu, task.patches.labels
+    model = fit_network(images_hu[~held_out], labels[~held_out], task.recipe, task.seed)
+    scores = np.full(len(labels), np.nan)
+    scores[held_out] = mean_scores([model], images_hu[held_out])
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(model, Path(folder) / "network.keras")
+        file = (Path(folder) / "network.keras").read_bytes()
+    # The process goes on with other networks: what Keras remembers of this one would pile up.
+    keras.backend.clear_session()
+    return TrainedNetwork(task.key, scores, file)

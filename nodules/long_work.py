@@ -1,0 +1,87 @@
+"""Work in parallel that an interrupted run goes on with where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tqdm import tqdm
+
+from nodules.checkpoint import Checkpoint
+from nodules.parallel import Workers, run_unordered
+from nodules.volume import Scan
+
+
+class Keyed(Protocol):
+    """A task, or what came of it; picklable."""
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides the task's result."""
+
+
+class ScanTask(Keyed, Protocol):
+    """What to do with one scan."""
+
+    @property
+    def scan(self) -> Scan:
+        """The scan."""
+
+
+Task = TypeVar("Task", bound=Keyed)
+OfScan = TypeVar("OfScan", bound=ScanTask)
+
+
+def work_through(
+    function: Callable[[Task], Keyed],
+    tasks: Sequence[Task],
+    folder: Path,
+    label: str,
+    unit: str,
+    workers: Workers,
+) -> Checkpoint:
+    """Do all tasks that an interrupted run did not.
+
+    Parameters
+    ----------
+    function
+        As `nodules.parallel.run_unordered` takes it. Its result has its task's key.
+    tasks
+        The longest first is fastest.
+    folder
+        Where results are kept: a scratch folder of this work alone.
+    label, unit
+        Of the progress bar: what is done, and what a task is.
+    workers
+        Who does the work.
+
+    Returns
+    -------
+    kept
+        The result of every task, by its key; for the caller to remove.
+
+    Raises
+    ------
+    ValueError
+        If a task does; then nothing stays kept.
+    OSError
+        If the cluster's scheduler does not answer.
+    """
+    kept = Checkpoint(folder, (task.key for task in tasks))
+    missing = [task for task in tasks if task.key not in kept]
+    done = len(tasks) - len(missing)
+    try:
+        with tqdm(desc=label, total=len(tasks), initial=done, unit=unit, disable=None) as bar:
+            for result in run_unordered(function, missing, workers):
+                kept[result.key] = result
+                bar.update()
+    except ValueError:
+        kept.remove()
+        raise
+    return kept
+
+
+def largest_first(tasks: Iterable[OfScan]) -> list[OfScan]:
+    """Sort scans' tasks by size: so that none is left when the others are done."""
+    return sorted(tasks, key=lambda task: -task.scan.header.payload_bytes)
