@@ -17,8 +17,8 @@ import pytest
 from conftest import ROOT
 from small_luna import noise, points, write_tables_of
 
+from nodules import checkpoint
 from nodules import patches as patches_module
-from nodules import patches_cutting
 from nodules.checkpoint import Checkpoint, digest
 from nodules.packing import Volume, write_archive
 from nodules.parallel import Workers, run_unordered
@@ -124,7 +124,7 @@ def test_what_was_kept_is_never_stale(tmp_path, monkeypatch, change):
         sampling = dataclasses.replace(sampling, candidates_per_scan=1)
     elif change == "code":
         monkeypatch.setattr(CutTask, "__init__", with_other_code(CutTask.__init__))
-        monkeypatch.setattr(patches_cutting, "CODE", "other")
+        monkeypatch.setattr(checkpoint, "CODE", "other")
     if change in ("seed", "size", "candidates", "code"):
         cut_again.update(kept)
     assert set(run(tmp_path, monkeypatch, volumes, sampling)) == cut_again
@@ -181,7 +181,7 @@ def test_an_address_that_nobody_answers_is_told():
 
 
 def test_a_worker_of_other_code_is_refused(whole, monkeypatch, tmp_path):
-    monkeypatch.setattr(patches_cutting, "CODE", "other")
+    monkeypatch.setattr(checkpoint, "CODE", "other")
     tables = tables_of([scan(k) for k in range(N_SCANS)])
     with pytest.raises(ValueError, match=r"Expected workers .* Received: one that runs other"):
         make_patches(whole / "subset0.zip", 0, tables, SAMPLING, tmp_path / "out")
