@@ -74,7 +74,13 @@ def fit_network(
     )
     shuffle = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin(epoch))
     # At its end, fit puts the running mean in the weights' place.
-    model.fit(Devices().share(batches), epochs=recipe.epochs, callbacks=[shuffle], verbose=0)
+    model.fit(
+        Devices().share(batches),
+        epochs=recipe.epochs,
+        shuffle=False,
+        callbacks=[shuffle],
+        verbose=0,
+    )
     return model
 
 
