@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from clones import TASKS
 
 from nodules.files import write_csv
 from nodules.tables import SCHEMAS, read_table
@@ -45,25 +44,25 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
 
 
 def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
-    clone.run("dvc", "exp", "run", "-n", "here", "-S", "classifier.dropout=0.1")
+    clone.run("dvc", "exp", "run", "-n", "here", "-S", "evaluate.bootstraps=11")
     assert (
-        yaml.safe_load((clone.folder / "params.yaml").read_text())["classifier"]["dropout"] == 0.1
+        yaml.safe_load((clone.folder / "params.yaml").read_text())["evaluate"]["bootstraps"] == 11
     )
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout", "-q")
     clone.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "classifier.dropout=0.2")
-    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "localizer.dropout=0.3")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "evaluate.bootstraps=12")
     clone.run("dvc", "exp", "run", "--run-all")
     assert clone.run("git", "status", "--porcelain") == ""
     shown = clone.json("dvc", "exp", "show", "--json")
     head = next(entry for entry in shown if entry["rev"] != "workspace")
     experiments = {e["revs"][0]["name"]: e["revs"][0]["data"] for e in head["experiments"]}
     assert set(experiments) == {"here", "copy", "queued"}
-    dropouts = {
-        name: [data["params"]["params.yaml"]["data"][task]["dropout"] for task in TASKS]
-        for name, data in experiments.items()
-    }
-    assert dropouts == {"here": [0.1, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.3]}
+    params = {name: data["params"]["params.yaml"]["data"] for name, data in experiments.items()}
+    bootstraps = {name: of["evaluate"]["bootstraps"] for name, of in params.items()}
+    assert bootstraps == {"here": 11, "copy": 100, "queued": 12}
+    dropouts = {name: of["classifier"]["dropout"] for name, of in params.items()}
+    assert dropouts == {"here": 0.0, "copy": 0.2, "queued": 0.0}
     for data in experiments.values():
         assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
 
