@@ -44,14 +44,14 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
 
 
 def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
-    clone.run("dvc", "exp", "run", "-n", "here", "-S", "evaluate.bootstraps=11")
+    clone.run("dvc", "exp", "run", "-n", "here", "-S", "evaluate.bootstraps=101")
     assert (
-        yaml.safe_load((clone.folder / "params.yaml").read_text())["evaluate"]["bootstraps"] == 11
+        yaml.safe_load((clone.folder / "params.yaml").read_text())["evaluate"]["bootstraps"] == 101
     )
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout", "-q")
     clone.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "classifier.dropout=0.2")
-    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "evaluate.bootstraps=12")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "evaluate.bootstraps=102")
     clone.run("dvc", "exp", "run", "--run-all")
     assert clone.run("git", "status", "--porcelain") == ""
     shown = clone.json("dvc", "exp", "show", "--json")
@@ -60,7 +60,7 @@ def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
     assert set(experiments) == {"here", "copy", "queued"}
     params = {name: data["params"]["params.yaml"]["data"] for name, data in experiments.items()}
     bootstraps = {name: of["evaluate"]["bootstraps"] for name, of in params.items()}
-    assert bootstraps == {"here": 11, "copy": 100, "queued": 12}
+    assert bootstraps == {"here": 101, "copy": 100, "queued": 102}
     dropouts = {name: of["classifier"]["dropout"] for name, of in params.items()}
     assert dropouts == {"here": 0.0, "copy": 0.2, "queued": 0.0}
     for data in experiments.values():
