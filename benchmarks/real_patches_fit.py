@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.real_patches_data import SIZE_PX, WINDOW_HU
 from benchmarks.real_patches_recipe import Recipe
 from nodules.devices import Devices
-from nodules.examples import Examples
+from nodules.examples import make_examples
 from nodules.inference import predict
 from nodules.models import build_model
-from nodules.training import Batches, Fit
+from nodules.training import Batches, Fit, fix_seeds
 
 
 def fit_network(
@@ -41,11 +42,9 @@ def fit_network(
     model
         With the running mean of its weights.
     """
-    keras.utils.set_random_seed(seed)
+    fix_seeds(seed, deterministic=True)
     model = build_model(recipe.architecture, "classifier", 1, SIZE_PX, WINDOW_HU, recipe.dropout)
-    examples = Examples(
-        images_hu, labels[:, None].astype(np.float32), np.ones(len(labels), np.float32)
-    )
+    examples = make_examples(images_hu, pd.DataFrame({"label": labels}), "classifier")
     fit = Fit(
         recipe.learning_rate,
         recipe.batch_size,

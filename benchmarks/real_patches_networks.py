@@ -96,6 +96,7 @@ def list_tasks(
     """
     code = [path.read_bytes() for path in _MORE_CODE]
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
+    common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
     pairs = itertools.combinations(sorted(np.unique(folds).tolist()), 2)
     return [
         NetworkTask(
@@ -104,7 +105,7 @@ def list_tasks(
             folds,
             recipe,
             seed + number,
-            checkpoint.digest(checkpoint.CODE, *code, *data, recipe, pair, seed + number),
+            checkpoint.digest(common, pair, seed + number),
         )
         for number, pair in enumerate(pairs)
     ]
@@ -119,9 +120,7 @@ def train_network(task: NetworkTask) -> TrainedNetwork:
 
     from benchmarks.real_patches_fit import fit_network, mean_scores
     from nodules.saving import save_model
-    from nodules.training import fix_seeds
 
-    fix_seeds(task.seed, deterministic=True)
     held_out = np.isin(task.folds, task.pair)
     images_hu, labels = task.patches.images_hu, task.patches.labels
     model = fit_network(images_hu[~held_out], labels[~held_out], task.recipe, task.seed)

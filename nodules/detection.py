@@ -25,7 +25,7 @@ from nodules.files import write_csv
 from nodules.geometry import Geometry
 from nodules.hits import MAX_MARKS_PER_SCAN
 from nodules.linking import Linking, link_discs
-from nodules.long_work import largest_first, work_through
+from nodules.long_work import work_on_scans
 from nodules.lung_region import find_lung_region
 from nodules.parallel import Workers
 from nodules.resampling import PatchShape, make_grid
@@ -157,14 +157,7 @@ def detect_archive(
     for scan in scans:
         networks = networks_of[scan.seriesuid]
         tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
-    kept = work_through(
-        _detect,
-        largest_first(tasks),
-        out.with_name(f".{out.name}.scans.partial"),
-        f"nodules of {archive.stem}",
-        "scan",
-        workers,
-    )
+    kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
     write_csv(out, findings, decimals=_DECIMALS)

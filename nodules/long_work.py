@@ -82,6 +82,36 @@ def work_through(
     return kept
 
 
-def largest_first(tasks: Iterable[OfScan]) -> list[OfScan]:
-    """Sort scans' tasks by size: so that none is left when the others are done."""
-    return sorted(tasks, key=lambda task: -task.scan.header.payload_bytes)
+def work_on_scans(
+    function: Callable[[OfScan], Keyed],
+    tasks: Iterable[OfScan],
+    out: Path,
+    label: str,
+    workers: Workers,
+) -> Checkpoint:
+    """Do all scans' tasks that an interrupted run did not, the largest scans first.
+
+    Parameters
+    ----------
+    function, label, workers
+        As `work_through` takes them.
+    tasks
+        One a scan.
+    out
+        What the caller will make of the results. They are kept beside it, in a folder named
+        ``.{name}.scans.partial``.
+
+    Returns
+    -------
+    kept
+        As from `work_through`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `work_through`.
+    """
+    # So that none is left when the others are done.
+    largest_first = sorted(tasks, key=lambda task: -task.scan.header.payload_bytes)
+    folder = out.with_name(f".{out.name}.scans.partial")
+    return work_through(function, largest_first, folder, label, "scan", workers)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from nodules.files import atomic_folder, write_csv, write_json
 from nodules.findings import locate_excluded, locate_nodules
-from nodules.long_work import largest_first, work_through
+from nodules.long_work import work_on_scans
 from nodules.parallel import Workers
 from nodules.patches_cutting import CutScan, CutTask, cut_scan
 from nodules.patches_index import index_scan
@@ -87,14 +87,7 @@ def make_patches(
     scans = list_scans(archive.absolute())
     patient_of = _patients(scans, tables.patients)
     tasks = _tasks(scans, tables, sampling)
-    kept = work_through(
-        cut_scan,
-        largest_first(tasks),
-        out.with_name(f".{out.name}.scans.partial"),
-        f"patches of subset {subset}",
-        "scan",
-        workers or Workers(),
-    )
+    kept = work_on_scans(cut_scan, tasks, out, f"patches of subset {subset}", workers or Workers())
     counts = _store(out, tasks, (kept[task.key] for task in tasks), patient_of, subset, sampling)
     kept.remove()
     return counts
