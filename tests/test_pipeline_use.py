@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from clones import TASKS
 
 from nodules.files import write_csv
 from nodules.tables import SCHEMAS, read_table
@@ -61,8 +62,8 @@ def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
     params = {name: data["params"]["params.yaml"]["data"] for name, data in experiments.items()}
     bootstraps = {name: of["evaluate"]["bootstraps"] for name, of in params.items()}
     assert bootstraps == {"here": 101, "copy": 100, "queued": 102}
-    dropouts = {name: of["classifier"]["dropout"] for name, of in params.items()}
-    assert dropouts == {"here": 0.0, "copy": 0.2, "queued": 0.0}
+    dropouts = {name: [of[task]["dropout"] for task in TASKS] for name, of in params.items()}
+    assert dropouts == {"here": [0.0, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.0]}
     for data in experiments.values():
         assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
 
