@@ -3,12 +3,12 @@
     python -m benchmarks.real_patches train PATCHES.npz --out FOLDER [--architecture resnet]
     python -m benchmarks.real_patches score FOLDER OTHER.npz [--json FILE]
 
-`train` shares the patches among five folds (see `real_patches_data`) and trains a network for each
-pair of folds, on the other three: ten in all. A fold is tested on the mean of the four networks
-that have not seen it, at the threshold with the best F1 on the other four folds, each of these
-scored by the network that has seen neither it nor the tested fold. So what is tested has had no
-part in the training, nor in the threshold. `score` takes the mean of all ten, at the threshold with
-the best F1 on the scores of the cross-validation.
+`train` shares the patches among ten folds in a ring (see `real_patches_data`) and trains ten
+networks, each on all folds but two neighbours. A fold is tested on the mean of the two networks
+that have not seen it, at the threshold with the best F1 on its two neighbours, each of these scored
+by the network that has seen neither it nor the tested fold. So what is tested has had no part in
+the training, nor in the threshold. `score` takes the mean of all ten, at the threshold with the
+best F1 on the scores of the cross-validation.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def nested_scores(
     Parameters
     ----------
     pair_scores
-        For each pair of folds (a < b), scores of shape (N,) by the network trained on the others;
-        read in the two folds only.
+        For some pairs of folds (a < b), scores of shape (N,) by the network trained on the others;
+        read in the two folds only. Every fold must be in one.
     labels
         Shape (N,), 0 or 1.
     folds
@@ -70,19 +70,18 @@ def nested_scores(
         float64 of shape (N,): each patch's mean score, and the threshold of its fold.
     """
     scores, thresholds = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
-    every = sorted(set(np.unique(folds).tolist()))
-    for tested in every:
+    for tested in np.unique(folds):
+        is_tested = folds == tested
         inner_scores = np.full(len(labels), np.nan)
         of_tested = []
-        for inner in every:
-            if inner == tested:
-                continue
-            by_pair = pair_scores[min(tested, inner), max(tested, inner)]
-            inner_scores[folds == inner] = by_pair[folds == inner]
-            of_tested.append(by_pair[folds == tested])
-        is_tested = folds == tested
+        for pair, by_pair in pair_scores.items():
+            if tested in pair:
+                of_tested.append(by_pair[is_tested])
+                is_inner = np.isin(folds, pair) & ~is_tested
+                inner_scores[is_inner] = by_pair[is_inner]
+        is_inner = ~np.isnan(inner_scores)
         scores[is_tested] = np.mean(of_tested, axis=0)
-        thresholds[is_tested] = choose_threshold(labels[~is_tested], inner_scores[~is_tested])
+        thresholds[is_tested] = choose_threshold(labels[is_inner], inner_scores[is_inner])
     return scores, thresholds
 
 
@@ -193,7 +192,7 @@ def summarise_folds(
     Returns
     -------
     dict
-        Ready for JSON. ``threshold`` is that of the ten networks together, on other files.
+        Ready for JSON. ``threshold`` is that of all networks together, on other files.
     """
     of_folds = []
     count = int(folds.max()) + 1
@@ -208,7 +207,8 @@ def summarise_folds(
         "protocol": (
             f"nested cross-validation over {count} folds of "
             + ("neighbouring candidates" if by_row else "groups of near-duplicates at random")
-            + "; thresholds chosen on the inner folds; intervals by resampling "
+            + " in a ring; thresholds chosen on the inner folds, the two beside the tested one; "
+            + "intervals by resampling "
             + ("runs of candidates" if by_row else "those groups")
         ),
         "near_duplicates": len(patches.labels) - len(np.unique(patches.groups)),
@@ -268,7 +268,7 @@ def main() -> None:
     training.add_argument("patches", type=Path, help="the .npz")
     training.add_argument("--out", type=Path, required=True, help="the folder to write")
     training.add_argument("--architecture", default="resnet", help="see nodules/models")
-    training.add_argument("--folds", type=int, default=5, help="3 or more; networks grow as pairs")
+    training.add_argument("--folds", type=int, default=10, help="3 or more; as many networks")
     training.add_argument("--epochs", type=int, help="rather than the recipe's")
     training.set_defaults(run=train)
     scoring = commands.add_parser("score", help="score a file with the networks kept")

@@ -6,7 +6,6 @@ each; and sums are then taken in the same order however many cores there are.
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class TrainedNetwork:
 def list_tasks(
     patches: LabelledPatches, folds: NDArray[np.int64], recipe: Recipe, seed: int
 ) -> list[NetworkTask]:
-    """Give a task for each pair of folds.
+    """Give a task for each pair of neighbours in the ring of the folds.
 
     Parameters
     ----------
@@ -92,12 +91,13 @@ def list_tasks(
     Returns
     -------
     tasks
-        k (k - 1) / 2 for k folds, by pair.
+        k for k folds, at least 3, each fold left out by two of them.
     """
     code = [path.read_bytes() for path in _MORE_CODE]
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
     common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
-    pairs = itertools.combinations(sorted(np.unique(folds).tolist()), 2)
+    ring = np.unique(folds).tolist()
+    pairs = [tuple(sorted(pair)) for pair in zip(ring, ring[1:] + ring[:1], strict=True)]
     return [
         NetworkTask(
             pair,

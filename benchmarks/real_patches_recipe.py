@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from nodules.augmentation import Augmentation
 
-_AUGMENTATION = Augmentation(rotation_deg=180, shift=0.05, shear_deg=0, zoom=0.15, flips=True)
+_AUGMENTATION = Augmentation(
+    rotation_deg=180, shift=0.05, shear_deg=10, zoom=0.2, flips=True, jitter_hu=40, noise_hu=20
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Recipe:
     """
 
     architecture: str = "resnet"
-    epochs: int = 64
-    batch_size: int = 64
+    epochs: int = 80
+    batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     dropout: float = 0.0

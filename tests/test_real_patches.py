@@ -19,6 +19,8 @@ from benchmarks.real_patches_data import (
     read_labelled_patches,
     to_hu,
 )
+from benchmarks.real_patches_networks import list_tasks
+from benchmarks.real_patches_recipe import Recipe
 from nodules.bootstrap import resample_patients
 from nodules.classifier_metrics import choose_threshold
 
@@ -143,29 +145,40 @@ def test_what_is_no_npz_is_refused(tmp_path: Path):
         read_labelled_patches(tmp_path / "array.npy")
 
 
+def test_each_fold_is_left_out_by_two_neighbouring_networks():
+    labels = np.arange(60) % 2
+    folds = np.arange(60) % 5
+    tasks = list_tasks(patches(labels), folds, Recipe(), 7)
+    assert [task.pair for task in tasks] == [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
+    assert [task.seed for task in tasks] == [7, 8, 9, 10, 11]
+    assert len({task.key for task in tasks}) == 5
+    assert {task.key for task in list_tasks(patches(labels), folds, Recipe(), 7)} == {
+        task.key for task in tasks
+    }
+
+
 def test_a_fold_is_scored_and_its_threshold_chosen_without_it():
     rng = np.random.default_rng(0)
     folds = np.repeat(np.arange(5), 40)
     labels = np.arange(200) % 4 == 0
     pair_scores = {}
-    for a in range(5):
-        for b in range(a + 1, 5):
-            seen = ~np.isin(folds, (a, b))
-            # A network that knows by heart what it has seen.
-            known = np.where(seen, labels, rng.random(200))
-            pair_scores[a, b] = np.where(seen, np.nan, known)
+    for pair in [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]:
+        seen = ~np.isin(folds, pair)
+        # No score for what a network has seen.
+        pair_scores[pair] = np.where(seen, np.nan, rng.random(200))
     scores, thresholds = nested_scores(pair_scores, labels.astype(int), folds)
-    of_three = [pair_scores[tuple(sorted((3, other)))] for other in (0, 1, 2, 4)]
-    np.testing.assert_allclose(scores[folds == 3], np.mean(of_three, axis=0)[folds == 3])
-    inner = np.select([folds == other for other in (0, 1, 2, 4)], of_three, default=np.nan)[
-        folds != 3
-    ]
-    assert set(thresholds[folds == 3]) == {choose_threshold(labels[folds != 3], inner)}
+    of_two = [pair_scores[2, 3], pair_scores[3, 4]]
+    np.testing.assert_allclose(scores[folds == 3], np.mean(of_two, axis=0)[folds == 3])
+    inner = [pair_scores[2, 3][folds == 2], pair_scores[3, 4][folds == 4]]
+    around = np.isin(folds, (2, 4))
+    wanted = choose_threshold(labels[around], np.concatenate(inner))
+    assert set(thresholds[folds == 3]) == {wanted}
     # Other labels in a fold change nothing of its scores or its threshold.
     changed = np.where(folds == 3, ~labels, labels).astype(int)
-    _, again = nested_scores(pair_scores, changed, folds)
+    scores_again, again = nested_scores(pair_scores, changed, folds)
+    np.testing.assert_array_equal(scores_again, scores)
     np.testing.assert_array_equal(again[folds == 3], thresholds[folds == 3])
-    assert (again[folds != 3] != thresholds[folds != 3]).any()
+    assert (again[around] != thresholds[around]).any()
 
 
 def test_metrics_are_scikit_learns():
