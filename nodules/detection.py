@@ -151,6 +151,9 @@ def detect_archive(
         are made for patches of another shape.
     """
     scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in networks_of]
+    if absent := sorted(set(networks_of) - {scan.seriesuid for scan in scans}):
+        msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
+        raise ValueError(msg)
     workers, threads = _share_cores(workers or Workers(), len(scans))
     checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
     tasks = []

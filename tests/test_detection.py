@@ -146,6 +146,9 @@ def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
     save_networks(tmp_path)
     with pytest.raises(ValueError, match=r"patches of 3 x 33 x 33\. Received: 1 x 65 x 65"):
         detect_archive(*arguments)
+    archive, _, *others = arguments
+    with pytest.raises(ValueError, match=r"subset0\.zip: Expected all .*Received: no scan 1\.2\.4"):
+        detect_archive(archive, {"1.2.3": networks, "1.2.4": networks}, *others)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".keras", ".keras", ".zip"]
 
 
