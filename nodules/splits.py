@@ -152,7 +152,7 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     return _check_parts(path, folds[str(fold)])
 
 
-def scoring_models(path: Path) -> dict[str, str]:
+def scoring_models(path: Path, by_fold: bool) -> dict[str, str]:
     """Decide which networks score which patient's scans: only such as never saw the patient.
 
     Parameters
@@ -160,12 +160,14 @@ def scoring_models(path: Path) -> dict[str, str]:
     path
         ``split.json``: ``patients`` and, with cross-validation, ``folds``, each fold's number to
         its own map from patients to parts.
+    by_fold
+        Whether each fold has networks of its own for all that is scored.
 
     Returns
     -------
     folder_of
-        Patient to the networks' folder below ``models``: without folds, test patients to ``""``;
-        with folds, every patient to ``fold{f}``, the one that tests him. Other patients are absent.
+        Patient to the networks' folder below ``models``: by fold, every patient to ``fold{f}``, the
+        one that tests him; otherwise test patients to ``""``. Other patients are absent.
 
     Raises
     ------
@@ -178,11 +180,10 @@ def scoring_models(path: Path) -> dict[str, str]:
     """
     tree = _read_tree(path)
     part_of = _check_parts(path, tree["patients"])
-    folds = tree.get("folds") or {}
-    if not folds:
+    if not by_fold:
         return {patient: "" for patient, part in part_of.items() if part == "test"}
     folder_of: dict[str, str] = {}
-    for fold, own in folds.items():
+    for fold, own in tree.get("folds", {}).items():
         for patient in (p for p, part in _check_parts(path, own).items() if part == "test"):
             if patient in folder_of:
                 msg = (

@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         )
         for subset in subsets
     )
-    folder_of = scoring_models(arguments.split)
+    folder_of = scoring_models(arguments.split, params.split.cross_validates_both)
     for uid, patient, folder in scans[list(ids)].itertuples(index=False):
         if folder_of.get(patient) != folder:
             msg = (
