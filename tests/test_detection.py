@@ -225,3 +225,32 @@ def test_the_stages_search_and_score_the_scans_of_test_patients_only(project):
     done = run(project, "score", *SCORE)
     assert done.returncode == 1
     assert f"never saw the patient. Received: {scans['seriesuid'][0]} of {train}" in done.stderr
+
+
+def test_with_folds_the_stages_search_and_score_all_scans(project):
+    patients = pd.read_csv(project / "raw/patients.csv", dtype=str)["patient"].tolist()
+    parts = ["test", "validation", "train"]
+    folds = {
+        str(fold): dict(zip(patients, parts[-fold:] + parts[:-fold], strict=True))
+        for fold in range(3)
+    }
+    (project / "split.json").write_text(json.dumps({"patients": folds["0"], "folds": folds}))
+    for fold in range(3):
+        save_networks(project / f"models/fold{fold}")
+        path = project / f"predictions/folds/classifier/fold{fold}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        score = [0.0, 0.2 * fold, 0.2 * fold + 0.2]
+        scores = pd.DataFrame({"part": "validation", "label": [0, 0, 1], "score": score})
+        scores.to_parquet(path)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier", "localizer"]}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    done = run(project, "detect", *DETECT)
+    assert done.returncode == 0, done.stderr
+    scans = pd.read_csv(project / "detections/subset0.scans.csv").set_index("patient")
+    assert scans["networks"].to_dict() == {p: f"fold{n}" for n, p in enumerate(patients)}
+    # Each by the threshold of its fold.
+    assert scans["threshold"][patients].tolist() == pytest.approx([0.1, 0.3, 0.5])
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 0, done.stderr
+    assert "of 3 scans of 3 patients" in json.loads((project / "froc.json").read_text())["protocol"]
