@@ -97,7 +97,7 @@ def list_tasks(
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
     common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
     ring = np.unique(folds).tolist()
-    pairs = [tuple(sorted(pair)) for pair in zip(ring, ring[1:] + ring[:1], strict=True)]
+    pairs = [(min(a, b), max(a, b)) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
     return [
         NetworkTask(
             pair,
