@@ -162,11 +162,6 @@ class SplitParams(Strict):
     fold_tasks: list[Literal["classifier", "localizer"]]
     seed: Seed
 
-    @property
-    def cross_validates_both(self) -> bool:
-        """Whether each fold has a classifier and a localizer, and so can search scans."""
-        return len(self.fold_tasks) == 2
-
     @model_validator(mode="after")
     def _folds_can_rotate(self) -> SplitParams:
         if len(set(self.folds)) != len(self.folds) or len(self.folds) in (1, 2):

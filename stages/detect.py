@@ -23,7 +23,8 @@ from stages.command import parser, run
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the findings, and which scans were searched with what."""
     wanted, own = params.patches, params.detect
-    folder_of = scoring_models(arguments.split, params.split.cross_validates_both)
+    # A fold searches scans with a classifier and a localizer of its own.
+    folder_of = scoring_models(arguments.split, by_fold=len(params.split.fold_tasks) == 2)
     patient_of = dict(read_table(arguments.patients).itertuples(index=False))
     scans = [
         (uid, patient_of[uid], folder_of[patient_of[uid]])

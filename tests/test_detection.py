@@ -243,7 +243,14 @@ def test_with_folds_the_stages_search_and_score_all_scans(project):
         scores = pd.DataFrame({"part": "validation", "label": [0, 0, 1], "score": score})
         scores.to_parquet(path)
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier", "localizer"]}
+    params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"]}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    done = run(project, "detect", *DETECT)
+    assert done.returncode == 0, done.stderr
+    # Folds without localizers search nothing: the one split's networks go over its test patient.
+    scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
+    assert scans[["patient", "networks"]].to_numpy().tolist() == [[patients[0], ""]]
+    params["split"]["fold_tasks"].append("localizer")
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     done = run(project, "detect", *DETECT)
     assert done.returncode == 0, done.stderr

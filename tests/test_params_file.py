@@ -192,16 +192,6 @@ def test_patches_may_reach_vgg16_as_they_are(tmp_path):
     assert params.classifier.architecture_settings == {}
 
 
-@pytest.mark.parametrize(
-    ("tasks", "both"), [([], False), (["localizer"], False), (["localizer", "classifier"], True)]
-)
-def test_folds_have_all_networks_where_both_tasks_are_cross_validated(tmp_path, tasks, both):
-    tree = copy.deepcopy(TREE)
-    tree["split"] |= {"folds": [0, 1, 2] if tasks else [], "fold_tasks": tasks}
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
-    assert load_params(tmp_path / "p.yaml").split.cross_validates_both == both
-
-
 def test_all_problems_are_told_in_one_line(tmp_path):
     tree = copy.deepcopy(TREE)
     tree["data"]["subsets"], tree["patches"]["depth"] = [11], 2
