@@ -72,16 +72,17 @@ def nested_scores(
     scores, thresholds = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
     for tested in np.unique(folds):
         is_tested = folds == tested
-        inner_scores = np.full(len(labels), np.nan)
-        of_tested = []
+        of_tested, inner_labels, inner_scores = [], [], []
         for pair, by_pair in pair_scores.items():
             if tested in pair:
-                of_tested.append(by_pair[is_tested])
                 is_inner = np.isin(folds, pair) & ~is_tested
-                inner_scores[is_inner] = by_pair[is_inner]
-        is_inner = ~np.isnan(inner_scores)
+                of_tested.append(by_pair[is_tested])
+                inner_labels.append(labels[is_inner])
+                inner_scores.append(by_pair[is_inner])
         scores[is_tested] = np.mean(of_tested, axis=0)
-        thresholds[is_tested] = choose_threshold(labels[is_inner], inner_scores[is_inner])
+        thresholds[is_tested] = choose_threshold(
+            np.concatenate(inner_labels), np.concatenate(inner_scores)
+        )
     return scores, thresholds
 
 
