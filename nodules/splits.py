@@ -7,7 +7,7 @@ one has seen the other. So a patient is the smallest thing that is ever split.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     return _check_parts(path, folds[str(fold)])
 
 
-def scoring_models(path: Path, by_fold: bool) -> dict[str, str]:
+def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
     """Decide which networks score which patient's scans: only such as never saw the patient.
 
     Parameters
@@ -160,14 +160,14 @@ def scoring_models(path: Path, by_fold: bool) -> dict[str, str]:
     path
         ``split.json``: ``patients`` and, with cross-validation, ``folds``, each fold's number to
         its own map from patients to parts.
-    by_fold
-        Whether each fold has networks of its own for all that is scored.
+    fold_tasks
+        Of which tasks each fold has a network. It takes both to search scans.
 
     Returns
     -------
     folder_of
-        Patient to the networks' folder below ``models``: by fold, every patient to ``fold{f}``, the
-        one that tests him; otherwise test patients to ``""``. Other patients are absent.
+        Patient to the networks' folder below ``models``: where folds have both, every patient to
+        ``fold{f}``, the one that tests him; otherwise test patients to ``""``. Others are absent.
 
     Raises
     ------
@@ -176,14 +176,17 @@ def scoring_models(path: Path, by_fold: bool) -> dict[str, str]:
     LeakError
         If two folds test a patient.
     ValueError
-        If the file is no split.
+        If the file is no split, or has no folds where they have both networks.
     """
     tree = _read_tree(path)
     part_of = _check_parts(path, tree["patients"])
-    if not by_fold:
+    if set(fold_tasks) != {"classifier", "localizer"}:
         return {patient: "" for patient, part in part_of.items() if part == "test"}
+    if not tree.get("folds"):
+        msg = f"{path}: Expected the folds of the cross-validation. Received: none"
+        raise ValueError(msg)
     folder_of: dict[str, str] = {}
-    for fold, own in tree.get("folds", {}).items():
+    for fold, own in tree["folds"].items():
         for patient in (p for p, part in _check_parts(path, own).items() if part == "test"):
             if patient in folder_of:
                 msg = (

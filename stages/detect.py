@@ -23,8 +23,7 @@ from stages.command import parser, run
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the findings, and which scans were searched with what."""
     wanted, own = params.patches, params.detect
-    # A fold searches scans with a classifier and a localizer of its own.
-    folder_of = scoring_models(arguments.split, by_fold=len(params.split.fold_tasks) == 2)
+    folder_of = scoring_models(arguments.split, params.split.fold_tasks)
     patient_of = dict(read_table(arguments.patients).itertuples(index=False))
     scans = [
         (uid, patient_of[uid], folder_of[patient_of[uid]])

@@ -34,8 +34,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         )
         for subset in subsets
     )
-    # A fold searches scans with a classifier and a localizer of its own.
-    folder_of = scoring_models(arguments.split, by_fold=len(params.split.fold_tasks) == 2)
+    folder_of = scoring_models(arguments.split, params.split.fold_tasks)
     for uid, patient, folder in scans[list(ids)].itertuples(index=False):
         if folder_of.get(patient) != folder:
             msg = (

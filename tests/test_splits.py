@@ -22,6 +22,8 @@ from nodules.splits import (
 )
 from nodules.tables import read_table
 
+BOTH = ["localizer", "classifier"]
+
 
 @st.composite
 def scan_tables(draw):
@@ -219,10 +221,12 @@ def test_without_folds_only_test_patients_are_scored(tmp_path):
     path = tmp_path / "split.json"
     tree = {"patients": {"a": "train", "b": "validation", "c": "test"}}
     path.write_text(json.dumps(tree))
-    assert scoring_models(path, by_fold=False) == {"c": ""}
-    # Nor with folds that have no networks for it.
+    assert scoring_models(path, []) == {"c": ""}
+    with pytest.raises(ValueError, match=r"split\.json: Expected the folds .* Received: none"):
+        scoring_models(path, BOTH)
+    # Nor with folds that lack a network.
     path.write_text(json.dumps(tree | {"folds": {"0": {"a": "test"}, "1": {"b": "test"}}}))
-    assert scoring_models(path, by_fold=False) == {"c": ""}
+    assert scoring_models(path, ["classifier"]) == {"c": ""}
 
 
 @given(st.integers(3, 10), st.integers(3, 30))
@@ -235,7 +239,7 @@ def test_with_folds_no_patient_is_scored_by_networks_that_saw_him(folds, patient
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.json"
         path.write_text(json.dumps(tree))
-        scored_by = scoring_models(path, by_fold=True)
+        scored_by = scoring_models(path, BOTH)
     assert scored_by.keys() == tree["patients"].keys()
     for patient, networks in scored_by.items():
         assert tree["folds"][networks.removeprefix("fold")][patient] == "test"
@@ -246,4 +250,4 @@ def test_a_patient_whom_two_folds_test_is_refused(tmp_path):
     own = {"a": "test", "b": "train"}
     path.write_text(json.dumps({"patients": own, "folds": {"0": own, "1": own}}))
     with pytest.raises(LeakError, match=r"each patient tested by one fold\. Received: a by fold0"):
-        scoring_models(path, by_fold=True)
+        scoring_models(path, BOTH)
