@@ -20,6 +20,7 @@ from reports.experiments import (
     FINISHED,
     Experiment,
     Outcome,
+    Shown,
     has_params,
     read_experiments,
     read_outcomes,
@@ -53,11 +54,11 @@ def main(again: bool) -> int:
     if changed:
         msg = f"Expected a committed project. Received: changes in {', '.join(_names(changed))}"
         raise ValueError(msg)
-    _, before = read_outcomes(_output(*DVC, "exp", "show", "--json"))
+    before = read_outcomes(_output(*DVC, "exp", "show", "--json"))
     refused = {}
     for experiment in experiments:
-        outcome = before.get(experiment.name)
-        if not _is_wanted(experiment, outcome, again):
+        outcome = before.outcomes.get(experiment.name)
+        if not _is_wanted(experiment, before, again):
             continue
         if outcome is not None:
             _forget(experiment.name, outcome)
@@ -66,17 +67,19 @@ def main(again: bool) -> int:
             refused[experiment.name] = message
     # Also for what was queued by a run that was stopped.
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
-    commit, outcomes = read_outcomes(_output(*DVC, "exp", "show", "--json"))
+    shown = read_outcomes(_output(*DVC, "exp", "show", "--json"))
+    outcomes = shown.outcomes
     _write(FOLDER / "comparison.svg", draw_comparison(experiments, outcomes))
-    _write(FOLDER / "comparison.md", write_report(experiments, outcomes, refused, commit))
+    _write(FOLDER / "comparison.md", write_report(experiments, outcomes, refused, shown.commit))
     results = [e for e in experiments if e.name in outcomes and outcomes[e.name].state == FINISHED]
     return len(experiments) - len(results)
 
 
-def _is_wanted(experiment: Experiment, outcome: Outcome | None, again: bool) -> bool:
+def _is_wanted(experiment: Experiment, before: Shown, again: bool) -> bool:
+    outcome = before.outcomes.get(experiment.name)
     if outcome is None or outcome.state == "failed":
         return True
-    is_same = has_params(outcome, experiment.set)
+    is_same = has_params(outcome, before.params, experiment.set)
     return (again or not is_same) if outcome.state == FINISHED else not is_same
 
 

@@ -49,28 +49,29 @@ def draw(items: Sequence[str], panels: Sequence[Panel]) -> str:
 
 
 def _panel(items: Sequence[str], panel: Panel, left: float) -> list[str]:
-    ends = [v for value in panel.values.values() for v in value.values()]
+    parts = ("value", "low", "high")
+    ends = [value[part] for value in panel.values.values() for part in parts if part in value]
     ticks = nice_ticks(min(ends, default=0), max(ends, default=1))
     bottom = _TOP + _ROW * len(items)
 
     def x(value: float) -> float:
         return left + _PANEL * (value - ticks[0]) / (ticks[-1] - ticks[0])
 
-    parts = [_text(left + _PANEL / 2, _TOP - 22, panel.title, "middle")]
+    drawn = [_text(left + _PANEL / 2, _TOP - 22, panel.title, "middle")]
     for tick in ticks:
-        parts += [
+        drawn += [
             _line(x(tick), _TOP - 6, x(tick), bottom, _GREY, 1),
             _text(x(tick), bottom + 16, f"{tick:g}", "middle"),
         ]
     for k, name in enumerate(items):
         if name not in panel.values:
-            parts.append(_text(left + _PANEL / 2, _row(k), "n/a", "middle"))
+            drawn.append(_text(left + _PANEL / 2, _row(k), "n/a", "middle"))
             continue
         value, y = panel.values[name], _row(k)
         if "low" in value:
-            parts.append(_line(x(value["low"]), y, x(value["high"]), y, _DOT, 2))
-        parts.append(f'<circle cx="{x(value["value"]):.1f}" cy="{y}" r="4.5" fill="{_DOT}"/>')
-    return parts
+            drawn.append(_line(x(value["low"]), y, x(value["high"]), y, _DOT, 2))
+        drawn.append(f'<circle cx="{x(value["value"]):.1f}" cy="{y}" r="4.5" fill="{_DOT}"/>')
+    return drawn
 
 
 def nice_ticks(low: float, high: float) -> list[float]:

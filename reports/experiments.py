@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,26 @@ def read_experiments(path: Path) -> list[Experiment]:
     return experiments
 
 
-def read_outcomes(shown: str) -> tuple[str, dict[str, Outcome]]:
+@dataclass(frozen=True)
+class Shown:
+    """What ``dvc exp show`` has.
+
+    Attributes
+    ----------
+    commit
+        From which the experiments started.
+    params
+        Of that commit: file to content.
+    outcomes
+        By name; one that finished goes before others of that name.
+    """
+
+    commit: str
+    params: Mapping[str, Any]
+    outcomes: Mapping[str, Outcome]
+
+
+def read_outcomes(shown: str) -> Shown:
     """Read what ``dvc exp show --json`` prints.
 
     Of an experiment that failed or waits DVC shows the metrics of the commit it started from:
@@ -96,17 +116,14 @@ def read_outcomes(shown: str) -> tuple[str, dict[str, Outcome]]:
 
     Returns
     -------
-    commit
-        From which the experiments started.
-    outcomes
-        By name; one that finished goes before others of that name.
+    shown
     """
     head = next(entry for entry in json.loads(shown) if entry["rev"] != "workspace")
     outcomes: dict[str, Outcome] = {}
     for entry in head["experiments"] or []:
         latest = entry["revs"][0]
         data, executor = latest["data"] or {}, entry["executor"] or {}
-        params = {name: file.get("data", {}) for name, file in data.get("params", {}).items()}
+        params = _params(data)
         if latest["error"]:
             outcome = Outcome("failed", params)
         elif executor.get("state", "success") != "success":
@@ -117,32 +134,42 @@ def read_outcomes(shown: str) -> tuple[str, dict[str, Outcome]]:
             outcome = Outcome(FINISHED, params, metrics, md5s)
         if outcomes.get(entry["name"], outcome).state != FINISHED or outcome.state == FINISHED:
             outcomes[entry["name"]] = outcome
-    return head["rev"], outcomes
+    return Shown(head["rev"], _params(head["data"] or {}), outcomes)
 
 
-def has_params(outcome: Outcome, overrides: Sequence[str]) -> bool:
-    """Tell whether an experiment ran with these params.
+def _params(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: file.get("data", {}) for name, file in data.get("params", {}).items()}
+
+
+def has_params(outcome: Outcome, params: Mapping[str, Any], overrides: Sequence[str]) -> bool:
+    """Tell whether an experiment ran with these params, and no others.
 
     Parameters
     ----------
     outcome
         Of `read_outcomes`.
+    params
+        Of the commit, from `read_outcomes`.
     overrides
         ``key=value``, as for ``dvc exp run --set-param``.
 
     Returns
     -------
     bool
-        False if a key has another value, such as after an edit of the list.
+        False if a key has another value, such as after an edit of the list, whether the edit
+        changed an override, added one or took one away.
     """
+    wanted = copy.deepcopy(dict(params))
     for override in overrides:
         key, _, text = override.partition("=")
-        value: Any = outcome.params.get("params.yaml", {})
-        for name in key.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        if value != _value(text):
-            return False
-    return True
+        *sections, last = key.split(".")
+        tree = wanted.setdefault("params.yaml", {})
+        for name in sections:
+            tree = tree.setdefault(name, {})
+            if not isinstance(tree, dict):
+                return False
+        tree[last] = _value(text)
+    return bool(outcome.params == wanted)
 
 
 def _value(text: str) -> object:

@@ -36,7 +36,7 @@ own = params["classifier"]
 if own["architecture"] == "bad":
     raise SystemExit("error: no such architecture")
 value = 0.5 + own["dropout"]
-metric = {"value": value, "low": value - 0.1, "high": value + 0.1}
+metric = {"value": value, "low": value - 0.1, "high": value + 0.1, "resamples_left_out": 40}
 error = {"centre_px": {"mae": metric}, "x_px": {"mae": metric}, "diameter_px": {"mae": metric}}
 model = repr(params).encode()
 pathlib.Path("models").mkdir(exist_ok=True)
@@ -161,19 +161,17 @@ def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
         "?? reports/comparison.svg",
     ]
 
-    # Mended: only what has no result, or results of other params, runs.
-    mended = LIST.partition("- name: unknown")[0].replace("bad", "wide").replace("0.2", "0.3")
+    # Mended: only what has no result, or ran with what is set no more, runs.
+    mended = LIST.partition("- name: unknown")[0].replace("bad", "wide")
+    mended = mended.replace("classifier.dropout=0.2, ", "")
     (project.folder / "reports/experiments.yaml").write_text(mended)
     again = project.compare()
     assert again.returncode == 0, again.stderr
     queued = [line for line in again.stdout.splitlines() if line.startswith("queued: ")]
     assert queued == ["queued: dropped", "queued: broken"]
     rows = project.report()
-    assert [rows[f"Classifier: {n}"][4] for n in ("plain", "dropped", "broken")] == [
-        "0.500 (0.400 to 0.600)",
-        "0.800 (0.700 to 0.900)",
-        "0.500 (0.400 to 0.600)",
-    ]
+    values = [rows[f"Classifier: {name}"][4] for name in ("plain", "dropped", "broken")]
+    assert values == ["0.500 (0.400 to 0.600)"] * 3
     assert not any(name.startswith("Not finished") for name in rows)
 
     (project.folder / "train.py").write_text(TRAIN + "\n")
@@ -182,13 +180,18 @@ def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
     assert "Expected a committed project. Received: changes in train.py" in refused.stderr
 
 
+def params_file(b: float) -> dict:
+    return {"params.yaml": {"data": {"a": {"b": b, "c": [1, 2], "d": None}}}}
+
+
 def shown(*experiments: dict) -> str:
-    return json.dumps([{"rev": "workspace"}, {"rev": "abc", "experiments": list(experiments)}])
+    head = {"rev": "abc", "data": {"params": params_file(3e-4)}, "experiments": list(experiments)}
+    return json.dumps([{"rev": "workspace"}, head])
 
 
 def entry(name: str, state: str | None, value: float, error: bool = False) -> dict:
     data = {
-        "params": {"params.yaml": {"data": {"a": {"b": 1e-4, "c": [1, 2], "d": None}}}},
+        "params": params_file(1e-4),
         "metrics": {"metrics/classifier.json": {"data": {"test": {"f1": {"value": value}}}}},
     }
     revision = {"data": data, "error": {"msg": "Experiment run failed"} if error else None}
@@ -196,7 +199,7 @@ def entry(name: str, state: str | None, value: float, error: bool = False) -> di
 
 
 def test_metrics_that_a_failed_or_waiting_experiment_has_from_its_start_are_none_of_its_own():
-    commit, outcomes = read_outcomes(
+    found = read_outcomes(
         shown(
             entry("failed", "failed", 0.5, error=True),
             entry("queued", "queued", 0.5),
@@ -204,26 +207,28 @@ def test_metrics_that_a_failed_or_waiting_experiment_has_from_its_start_are_none
             entry("here", None, 0.6),
         )
     )
-    assert commit == "abc"
-    assert {name: outcome.state for name, outcome in outcomes.items()} == {
+    assert found.commit == "abc"
+    assert {name: outcome.state for name, outcome in found.outcomes.items()} == {
         **{name: name for name in ("failed", "queued", "running")},
         "here": "finished",
     }
-    assert [name for name, outcome in outcomes.items() if outcome.metrics] == ["here"]
+    assert [name for name, outcome in found.outcomes.items() if outcome.metrics] == ["here"]
 
 
 @pytest.mark.parametrize("first", ["failed", "success"])
 def test_a_result_goes_before_a_failure_of_the_same_name(first):
     entries = [entry("x", "failed", 0.5, error=True), entry("x", "success", 0.7)]
-    _, outcomes = read_outcomes(shown(*(entries if first == "failed" else entries[::-1])))
+    outcomes = read_outcomes(shown(*(entries if first == "failed" else entries[::-1]))).outcomes
     assert outcomes["x"].metrics["metrics/classifier.json"]["test"]["f1"]["value"] == 0.7
 
 
 def test_params_are_compared_as_dvc_reads_them():
-    outcome = read_outcomes(shown(entry("x", None, 0.5)))[1]["x"]
-    assert has_params(outcome, ["a.b=1e-4", "a.c=[1,2]", "a.d=null", "a.b=0.0001"])
-    for other in ("a.b=2e-4", "a.c=[1]", "a.e=1", "f.g=1"):
-        assert not has_params(outcome, [other])
+    found = read_outcomes(shown(entry("x", None, 0.5)))
+    for same in (["a.b=1e-4", "a.c=[1,2]", "a.d=null"], ["a.b=0.0001"]):
+        assert has_params(found.outcomes["x"], found.params, same)
+    # The last: what was set when it ran is set no more.
+    for other in ("a.b=2e-4", "a.b=1e-4 a.c=[1]", "a.b=1e-4 a.e=1", "a.b=1e-4 a.b.c=1", ""):
+        assert not has_params(found.outcomes["x"], found.params, other.split())
 
 
 def test_every_param_of_the_projects_list_but_the_networks_own_is_one():
@@ -253,8 +258,9 @@ def test_a_wrong_list_is_refused_by_name(tmp_path: Path, text, expected):
 
 def test_the_picture_has_a_dot_for_each_result_and_says_what_is_missing():
     experiments = [Experiment(name=name, set=[]) for name in ("done", "waiting")]
+    f1 = {"value": 0.8, "low": 0.7, "high": 0.9, "resamples_left_out": 40}
     metrics = {
-        "metrics/classifier.json": {"test": {"f1": {"value": 0.8, "low": 0.7, "high": 0.9}}},
+        "metrics/classifier.json": {"test": {"f1": f1}},
         "metrics/localizer.json": {"test": {"model": {"centre_px": {"mae": {"value": 2.0}}}}},
     }
     outcomes = {"done": Outcome("finished", {}, metrics), "waiting": Outcome("queued")}
@@ -263,6 +269,9 @@ def test_the_picture_has_a_dot_for_each_result_and_says_what_is_missing():
     assert len(drawn.findall(f"{name}circle")) == 2
     texts = [text.text for text in drawn.findall(f"{name}text")]
     assert texts.count("n/a") == 4
+    # Only what is drawn decides the axis.
+    assert "0.7" in texts
+    assert not {"20", "40"} & set(texts)
     assert texts[:2] == ["done", "waiting"]
     report = write_report(experiments, outcomes, {}, "0123456789abcdef")
     assert "commit 0123456789ab;" in report
