@@ -2,7 +2,8 @@
 
 Each batch is split evenly: every device takes as many rows, computes its gradient, and all take the
 step of the gradients' mean, so that the result is that of one device up to the order of sums. What
-does not divide evenly is padded with rows that weigh nothing.
+does not divide evenly is padded with rows that weigh nothing. Only where a network normalises over
+the batch (`resnet`) is it another: each device of TensorFlow by its own share, and padding counts.
 
 TensorFlow shares among the devices of one process, by ``tf.distribute.MirroredStrategy``. JAX also
 shares among processes, on one host or several, by ``keras.distribution.DataParallel``: each process
@@ -125,7 +126,7 @@ def find_devices(count: int) -> Devices:
     Parameters
     ----------
     count
-        Devices of each process: GPUs where there are any, else logical CPUs.
+        Devices of each process: GPUs where there are any, else CPU devices.
 
     Returns
     -------

@@ -62,7 +62,10 @@ def features_of(frozen: keras.Model, images_hu: NDArray[np.int16]) -> NDArray[np
     with tempfile.TemporaryFile() as scratch:
         # Written, not mapped: a full disk is then an error, and no crash.
         for start in tqdm(range(0, count, _BATCH), desc="frozen layers", disable=None):
-            batch = frozen.predict_on_batch(images_hu[start : start + _BATCH])
+            images = images_hu[start : start + _BATCH]
+            # Where TensorFlow shares among devices each computes the whole batch, and all follow
+            # each other in what comes back.
+            batch = frozen.predict_on_batch(images)[: len(images)]
             scratch.write(batch.astype(np.float32).tobytes())
         scratch.flush()
         return np.memmap(scratch, np.float32, "r", shape=(count, *frozen.output_shape[1:]))

@@ -30,10 +30,15 @@ def pool_first(model: keras.Model) -> keras.Model:
         It has the model's own weights, and gives the same but for rounding. Of no use but in
         training: it does not know how to save itself.
     """
+    # A layer that is called again elsewhere has other readers too, which its output does not tell.
+    once = {of["name"] for of in model.get_config()["layers"] if len(of["inbound_nodes"]) == 1}
     convolution_of = {
         id(pooling): layer
         for layer in model.layers
-        if _can_wait(layer) and (pooling := _lone_pooling(model, layer)) is not None
+        if layer.name in once
+        and _can_wait(layer)
+        and (pooling := _lone_pooling(model, layer)) is not None
+        and pooling.name in once
     }
     convolutions = {id(convolution) for convolution in convolution_of.values()}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 # Patches hashed at a time: what is read from a memory map stays small.
@@ -26,7 +27,7 @@ def environment() -> dict[str, Any]:
     environment
         ``python``, ``platform`` (system and architecture), ``processor`` (the model's name),
         ``cores`` (that this process may use), ``devices`` (the backend's), ``backend`` and
-        ``versions`` of keras, numpy and the backend.
+        ``versions`` of keras, numpy, scipy and the backend.
     """
     backend: str = keras.backend.backend()
     return {
@@ -39,6 +40,7 @@ def environment() -> dict[str, Any]:
         "versions": {
             "keras": keras.__version__,
             "numpy": np.__version__,
+            "scipy": scipy.__version__,
             backend: str(sys.modules[backend].__version__),
         },
     }

@@ -54,6 +54,8 @@ class Fit:
         In which the learning rate rises.
     mixed_precision
         Whether to compute in bfloat16; see `nodules.precision`.
+    deterministic
+        What `fix_seeds` was told: a killed training goes on under the same only.
     """
 
     learning_rate: float
@@ -67,6 +69,7 @@ class Fit:
     schedule: Schedule = "constant"
     warmup_epochs: int = 0
     mixed_precision: bool = False
+    deterministic: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def fix_seeds(seed: int, deterministic: bool) -> None:
     seed
         For all of them.
     deterministic
-        Whether sums must always be taken in the same order. Same bits on the same kind of
-        processor with as many threads; a little slower.
+        Whether TensorFlow must always take sums in the same order, which is a little slower. Same
+        bits on the same kind of processor with as many threads. JAX knows no such choice.
     """
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
@@ -203,7 +206,8 @@ def train(
     data = data_sha256([*vars(training).values(), *vars(validation).values()])
     standing, keep = Standing(), None
     if checkpoint is not None:
-        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data)
+        shared = devices.per_process, devices.processes
+        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data, shared)
         keep = partial(kept.__setitem__, key)
     if fit.augmentation is None and (parts := split_at_frozen(network)) is not None:
         frozen, network = parts

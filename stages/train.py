@@ -52,11 +52,12 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         for part in ("train", "validation")
     )
     fix_seeds(own.seed, own.deterministic)
+    # First: several processes of JAX must meet before any looks at its devices.
+    devices = find_devices(own.devices)
     is_mixed = own.mixed_precision and has_gpu()
     if own.mixed_precision and not is_mixed:
         print(f"{arguments.task}.mixed_precision: off, since there is no GPU", file=sys.stderr)
     fit = _fit(own, is_mixed)
-    devices = find_devices(own.devices)
     is_first, is_alone = devices.process == 0, devices.processes == 1
     # Several processes may be killed at different epochs, from where they could not go on together.
     checkpoint = arguments.checkpoint if is_alone else None
@@ -137,6 +138,7 @@ def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
         schedule=own.schedule,
         warmup_epochs=own.warmup_epochs,
         mixed_precision=is_mixed,
+        deterministic=own.deterministic,
     )
 
 

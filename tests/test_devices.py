@@ -34,12 +34,14 @@ else:
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
 sys.path.insert(0, how["root"])
 from pathlib import Path
+import keras
 import numpy as np
 from nodules.augmentation import Augmentation
 from nodules.devices import find_devices
 from nodules.inference import load_model, predict
 from nodules.models import build_model
 from nodules.examples import Examples
+from nodules.frozen import features_of
 from nodules.saving import save_model
 from nodules.training import Fit, fix_seeds, train
 rng = np.random.default_rng(0)
@@ -65,7 +67,13 @@ for name, count in how["trainings"]:
         history = train(model, examples, validation, "classifier", fit, devices=devices).history
     path = folder / f"{name}.keras"
     save_model(model, path)
+    # What a frozen beginning makes of the patches, computed as in training.
+    with devices.scope():
+        features = features_of(keras.Model(model.inputs, model.get_layer("pool1").output), images)
+    saved = load_model(path)
+    wanted = predict(keras.Model(saved.inputs, saved.get_layer("pool1").output), images)
     said = {
+        "frozen_error": float(np.abs(features - wanted).max()),
         "history": history.to_dict("list"),
         "scores": predict(load_model(path), images)[:, 0].tolist(),
         "process": devices.process,
@@ -122,6 +130,11 @@ def test_two_devices_train_the_same(trained, backend):
     # Beside the weights' own, an epoch's means: of 98 rows rather than 97, of losses near 0.7.
     assert_same(one, two, atol=1e-3 + 0.7 / 97)
     np.testing.assert_allclose(two["scores"], one["scores"], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "tensorflow-2", "jax", "jax-2"])
+def test_frozen_features_are_in_the_order_of_the_patches(trained, name):
+    assert read(trained, name)["frozen_error"] < 1e-5
 
 
 def test_two_processes_train_the_same(trained):

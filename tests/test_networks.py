@@ -105,6 +105,12 @@ def test_patches_that_vgg16_cannot_take_are_refused(depth, size_px, settings, ex
         build_model("vgg16", "classifier", depth, size_px, WINDOW_HU, 0.0, **settings)
 
 
+def test_patches_that_the_cnn_cannot_halve_three_times_are_refused():
+    assert build_model("cnn", "classifier", 1, 22, WINDOW_HU, 0.0).count_params()
+    with pytest.raises(ValueError, match=r"cnn: Expected patches of at least 22 px. Received: 21"):
+        build_model("cnn", "classifier", 1, 21, WINDOW_HU, 0.0)
+
+
 def test_resnet_sees_the_middle_only():
     keras.utils.set_random_seed(0)
     model = build_model("resnet", "localizer", 1, SMALL_PX, WINDOW_HU, 0.0, width=4, margin_px=6)

@@ -59,6 +59,19 @@ def test_what_others_read_or_is_no_relu_is_left():
     assert [type(layer) for layer in fast.layers] == [type(layer) for layer in model.layers]
 
 
+def test_what_is_called_twice_is_left():
+    image, other = keras.Input((16, 16, 1)), keras.Input((16, 16, 1))
+    twice = layers.Conv2D(4, 3, activation="relu")
+    pooled = layers.MaxPooling2D(14)(twice(image))
+    model = keras.Model(
+        [image, other],
+        layers.Add()([pooled, layers.GlobalAveragePooling2D(keepdims=True)(twice(other))]),
+    )
+    images = [np.random.default_rng(seed).normal(size=(2, 16, 16, 1)) for seed in (0, 1)]
+    fast, own = (network.predict_on_batch(images) for network in (pool_first(model), model))
+    np.testing.assert_allclose(fast, own, atol=1e-6)
+
+
 def test_a_frozen_convolution_stays_as_it_is():
     keras.utils.set_random_seed(0)
     model = build_model("cnn", "classifier", 1, 33, WINDOW_HU, 0.0)

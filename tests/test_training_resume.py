@@ -144,10 +144,11 @@ def test_trainings_are_told_apart_by_all_that_decides_them(tmp_path: Path):
         key(seed=1),
         key(dropout=0.3),
         key(decisive=fit(loss=Loss(focal_gamma=2))),
+        key(decisive=fit(deterministic=False)),
         key(decisive=fit(augmentation=Augmentation(40, 0.2, 11, 0.2, flips=True, noise_hu=1))),
     ]
     assert key() == key()
-    assert len({key(), *others}) == 5
+    assert len({key(), *others}) == 6
 
 
 def test_a_training_that_diverges_says_so():

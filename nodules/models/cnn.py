@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import layers
 
+_SMALLEST_PX = 22
+
 
 def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     """Map pixels to 64 features.
@@ -21,7 +23,15 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     -------
     features
         Float tensor of shape (batch, 64).
+
+    Raises
+    ------
+    ValueError
+        If the patches are too small to be halved three times.
     """
+    if pixels.shape[1] < _SMALLEST_PX:
+        msg = f"cnn: Expected patches of at least {_SMALLEST_PX} px. Received: {pixels.shape[1]} px"
+        raise ValueError(msg)
     x = pixels
     for block in (1, 2, 3):
         x = layers.Conv2D(32, 3, activation="relu", name=f"conv{block}")(x)
