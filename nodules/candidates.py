@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nodules.dense import Scorer
 from nodules.geometry import Geometry
 from nodules.linking import PLACE
 from nodules.lung_region import LungRegion
 from nodules.resampling import Grid, cut_patches, make_grid, needed_slices
 
+if TYPE_CHECKING:
+    from nodules.dense import Scorer
+
 # Positions beside one that must not score higher, so many strides to each side.
 _NEIGHBOURS = 1
 # A patch's outputs below this are nonsense: no nodule of LUNA16 is under 3 mm.
 _SMALLEST_MM = 2.0
-# Patches in memory, and a call of the localizer.
+# Patches in memory, and a call of the localizer: at most so many, and so many bytes.
 _LOCALIZED_AT_ONCE = 4096
+_LOCALIZED_BYTES = 2**28
 
 
 def find_discs(
@@ -65,8 +69,10 @@ def find_discs(
     scores = np.concatenate([np.empty(0, np.float32), *(own for _, own in found)])
     index_xyz = centers_xyz.astype(np.float64)
     diameter_px = np.empty(len(scores))
-    for start in range(0, len(scores), _LOCALIZED_AT_ONCE):
-        some = slice(start, start + _LOCALIZED_AT_ONCE)
+    patch_bytes = volume_hu.itemsize * grid.shape.depth * grid.shape.size_px**2
+    at_once = min(_LOCALIZED_AT_ONCE, _LOCALIZED_BYTES // patch_bytes)
+    for start in range(0, len(scores), at_once):
+        some = slice(start, start + at_once)
         slices = ((z, volume_hu[z]) for z in needed_slices(grid, centers_xyz[some]))
         outputs = localize(cut_patches(slices, grid, centers_xyz[some])).astype(np.float64)
         index_xyz[some, :2] += outputs[:, :2] - (grid.shape.size_px - 1) / 2

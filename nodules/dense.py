@@ -122,7 +122,7 @@ def find_obstacle(classifier: keras.Model) -> str | None:
         elif isinstance(layer, layers.Dense):
             is_fine = is_flat
         elif isinstance(layer, layers.BatchNormalization):
-            is_fine = layer.axis == -1 and not isinstance(previous, layers.Flatten)
+            is_fine = layer.axis == -1 and not is_flat
         else:
             is_fine = type(layer) in _PIXELWISE
         if not is_fine:

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from nodules.dense import Scorer
 
 COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm"]
-# Of mm and of probabilities: finer than either is known.
-_DECIMALS = 8
+_IN_MM = ["coordX", "coordY", "coordZ", "diameter_mm"]
+# Of mm: finer than they are known. Probabilities keep all digits: several slices' near 1 make one
+# that differs from 1 in the last of them only, and what is cut off would be ranked as equal.
+_DECIMALS_MM = 8
 # A process takes as long to start, with TensorFlow, as this many small scans take.
 _SCANS_PER_PROCESS = 8
 
@@ -163,7 +165,8 @@ def detect_archive(
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
-    write_csv(out, findings, decimals=_DECIMALS)
+    findings = findings.round(dict.fromkeys(_IN_MM, _DECIMALS_MM))
+    write_csv(out, findings)
     kept.remove()
     return findings.reset_index(drop=True)
 
@@ -199,6 +202,9 @@ def _detect(task: _Task) -> _Found:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)
         os.environ["TF_NUM_INTEROP_THREADS"] = "1"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        # Else the first process on a GPU takes all of its memory.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     scorer, localize = _load(task.networks, task.detection.stride_px, task.checksum)
     volume_hu = read_slices(task.scan, range(task.scan.header.geometry.size_xyz[2]))
     found = detect_scan(

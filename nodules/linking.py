@@ -94,11 +94,13 @@ def suppress_overlaps(discs: pd.DataFrame) -> pd.DataFrame:
     xyd = ordered[_DISC].to_numpy(np.float64)
     is_kept = np.zeros(len(ordered), bool)
     for rows in _by_slice(ordered):
-        overlaps = _relative_distance(xyd[rows], xyd[rows]) < 1
-        own = is_kept[rows]
-        for place in range(len(rows)):
-            own[place] = not (overlaps[place] & own).any()
-        is_kept[rows] = own
+        # One by one: distances of all from all would take gigabytes where a classifier gives
+        # every place the same score.
+        own = np.empty(0, np.int64)
+        for row in rows:
+            if not (_relative_distance(xyd[[row]], xyd[own]) < 1).any():
+                own = np.append(own, row)
+        is_kept[own] = True
     return ordered[is_kept].reset_index(drop=True)
 
 

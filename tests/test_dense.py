@@ -117,6 +117,8 @@ def spoilt(change: str) -> keras.Model:
     if change == "attention":
         x = layers.GroupNormalization(1)(x)
     x = layers.GlobalMaxPooling2D()(x) if change == "global" else layers.Flatten()(x)
+    if change == "late":
+        x = layers.BatchNormalization()(layers.Dense(4)(x))
     return keras.Model(hu, layers.Dense(1, activation="sigmoid")(x), name=change)
 
 
@@ -131,6 +133,7 @@ def spoilt(change: str) -> keras.Model:
         ("pool", "MaxPooling2D"),
         ("attention", "GroupNormalization"),
         ("global", "GlobalMaxPooling2D"),
+        ("late", "BatchNormalization"),
     ],
 )
 def test_what_cannot_be_converted_is_windowed_and_told(change, obstacle, caplog):

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from scipy import ndimage
 
 from nodules.candidates import cut_block, find_discs, score_slices
 from nodules.dense import make_scorer
-from nodules.detection import COLUMNS, Detection, Networks, detect_archive
+from nodules.detection import COLUMNS, Detection, Networks, detect_archive, detect_scan
 from nodules.files import write_csv
 from nodules.geometry import Geometry
 from nodules.linking import Linking
@@ -86,6 +87,46 @@ def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score():
     assert find_discs(volume_hu, grid, half, scorer, lambda p: p, 1.1).empty
 
 
+class Brightness:
+    """Scores a position by how much is bright about its patch's centre."""
+
+    depth, size_px, stride_px = 1, 33, 2
+
+    def score(self, block_hu: np.ndarray, is_wanted: np.ndarray) -> np.ndarray:
+        rows, columns = (16 + 2 * np.arange(count) for count in is_wanted.shape)
+        bright = ndimage.uniform_filter((block_hu[0] > 50).astype(np.float32), 25)
+        return np.where(is_wanted, bright[np.ix_(rows, columns)], 0)
+
+
+def find_bright(patches_hu: np.ndarray) -> np.ndarray:
+    """Centroid and diameter of what is bright in each patch."""
+    is_bright = patches_hu[:, 0] > 50
+    area = is_bright.sum(axis=(1, 2))
+    x, y = (
+        (is_bright * np.arange(33)[shape]).sum(axis=(1, 2)) / area
+        for shape in (np.s_[None, None, :], np.s_[None, :, None])
+    )
+    return np.column_stack([x, y, 2 * np.sqrt(area / np.pi)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("grid_mm", [{}, {"in_plane_mm": 0.8, "z_mm": 1.5}])
+def test_a_finding_is_in_the_world_where_its_ball_is(grid_mm):
+    geometry = Geometry((120, 80, 14), (0.6, 0.7, 2.0), (-20.0, 30.0, -100.0), FLIPPED)
+    index_zyx = np.moveaxis(np.indices(geometry.shape_zyx), 0, -1)
+    world_mm = geometry.world_from_index(index_zyx[..., ::-1])
+    volume_hu = np.full(geometry.shape_zyx, -200, np.int16)
+    # Away from the middle, by other steps along each axis.
+    ball_mm = geometry.world_from_index((77.3, 30.6, 8.4))
+    volume_hu[np.linalg.norm(world_mm - ball_mm, axis=-1) < 6] = 300
+    detection = Detection(PatchShape(33, 1, **grid_mm), 2, Linking(3.0, "max", 3))
+    findings = detect_scan(volume_hu, geometry, "1.2.3", Brightness(), find_bright, 0.2, detection)
+    assert len(findings) == 1
+    assert list(findings) == COLUMNS
+    found_mm = findings[["coordX", "coordY", "coordZ"]].to_numpy(np.float64)[0]
+    np.testing.assert_allclose(found_mm, ball_mm, atol=0.5)
+    assert 9 < findings["diameter_mm"].iloc[0] < 12.5
+
+
 def save_networks(folder: Path) -> None:
     for task in ("classifier", "localizer"):
         save_model(build_model("cnn", task, 1, 65, (-1000.0, 400.0), 0.0), folder / f"{task}.keras")
@@ -100,7 +141,12 @@ def test_findings_do_not_depend_on_processes_nor_on_an_interruption(tmp_path, mo
     wanted = {plan.seriesuid: networks for plan in plans[:2]}
 
     def detect(name: str) -> bytes:
-        detect_archive(tmp_path / "subset0.zip", wanted, detection, tmp_path / name)
+        found = detect_archive(tmp_path / "subset0.zip", wanted, detection, tmp_path / name)
+        # All digits of the probabilities: else those near 1 would be ranked as equal.
+        stored = pd.read_csv(
+            tmp_path / name, dtype={"seriesuid": "str"}, float_precision="round_trip"
+        )
+        pd.testing.assert_frame_equal(stored, found, check_exact=True)
         return (tmp_path / name).read_bytes()
 
     once = detect("once.csv")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,21 @@ def test_probabilities_are_aggregated_as_named(how, wanted):
     probability = np.array([0.3, 0.5, 0.2])
     assert aggregate(probability, Linking(3.0, how, 2)) == pytest.approx(wanted)
     assert 0 <= aggregate(np.array([1.0, 1.0]), Linking(3.0, how, 2)) <= 1
+
+
+def test_memory_does_not_grow_with_the_square_of_a_slices_discs():
+    side = 60
+    places = [(0, 10 * i, 10 * j, 5.0, 0.5) for i in range(side) for j in range(side)]
+    discs = table(places)
+    tracemalloc.start()
+    try:
+        kept = suppress_overlaps(discs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept) == side**2
+    # Distances of all from all take 8 bytes each.
+    assert peak < side**4
 
 
 def test_no_disc_is_no_finding():
