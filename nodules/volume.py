@@ -90,8 +90,8 @@ def list_scans(archive: Path) -> list[Scan]:
         with zipfile.ZipFile(archive) as opened:
             members = {info.filename: info for info in opened.infolist()}
             scans = [
-                _scan(archive, name, opened.read(name), members)
-                for name in members
+                _scan(archive, name, _read_header(opened, info), members)
+                for name, info in members.items()
                 if name.endswith(".mhd")
             ]
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -108,6 +108,14 @@ def list_scans(archive: Path) -> list[Scan]:
             msg = f"{archive}: Expected each scan once. Received: {one.member} and {other.member}"
             raise ValueError(msg)
     return scans
+
+
+def _read_header(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    # Else zipfile asks for a password, by a RuntimeError.
+    if info.flag_bits & 1:
+        msg = f"{info.filename} with encryption"
+        raise NotImplementedError(msg)
+    return opened.read(info)
 
 
 def _packed_otherwise(archive: Path, error: NotImplementedError) -> str:

@@ -117,7 +117,11 @@ def _nifti(folder: Path, path: Path) -> Scan:
 
 def _dicom(folder: Path, path: Path) -> list[Scan]:
     scans = []
-    for seriesuid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(path)):
+    seriesuids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(path))
+    if not seriesuids:
+        msg = f"{path}: Expected a DICOM series in its .dcm files. Received: none that can be read"
+        raise ValueError(msg)
+    for seriesuid in seriesuids:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), seriesuid)
         slices = [_information(Path(name)) for name in names]
         size, spacing, first, direction = slices[0]

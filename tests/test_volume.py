@@ -209,6 +209,18 @@ def test_a_compressed_member_is_checked_when_it_is_read(archive: Path, payload, 
         read_slices(scan, wanted)
 
 
+def test_an_encrypted_header_is_named(archive: Path):
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        header = next(info for info in opened.infolist() if info.filename.endswith(".mhd"))
+    central = data.rindex(b"PK\x01\x02", 0, data.rindex(header.filename.encode()))
+    data[header.header_offset + 6] |= 1
+    data[central + 8] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"Received: {header.filename} with encryption; .*7z"):
+        list_scans(archive)
+
+
 def test_deflate64_is_named_with_what_helps(archive: Path):
     scan = list_scans(archive)[0]
     data = archive.read_bytes()

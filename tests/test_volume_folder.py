@@ -105,6 +105,14 @@ def test_what_is_no_scan_is_refused(tmp_path: Path):
         list_scans(tmp_path)
 
 
+def test_a_folder_whose_dicom_files_are_none_is_refused_beside_good_scans(tmp_path: Path):
+    write_dicom(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "1.dcm").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"bad: Expected a DICOM series in its .dcm files. Rec"):
+        list_scans(tmp_path)
+
+
 def test_one_scan_in_two_files_is_refused(tmp_path: Path):
     write(tmp_path, "mhd")
     write(tmp_path, "nifti")
