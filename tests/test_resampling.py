@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -53,15 +55,36 @@ def cut(volume: Volume, grid: Grid, centers: np.ndarray) -> np.ndarray:
     return cut_patches(((z, volume.voxels_hu[z]) for z in z_indices), grid, centers)
 
 
-@given(volumes(), shapes, st.lists(st.tuples(*[st.floats(-0.1, 1.1)] * 3), max_size=6))
-@settings(max_examples=200)
+def patch_by_itk(volume: Volume, grid: Grid, center: np.ndarray) -> np.ndarray:
+    """The volume on a grid of its own, whose middle is the patch's centre."""
+    shape = grid.shape
+    spacing = (*grid.geometry.spacing_xyz_mm[:2], shape.pitch)
+    middle = np.array([shape.size_px // 2, shape.size_px // 2, shape.depth // 2])
+    direction = np.reshape(grid.native.direction, (3, 3))
+    resample = sitk.ResampleImageFilter()
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetOutputSpacing(spacing)
+    resample.SetOutputDirection(grid.native.direction)
+    origin = grid.geometry.world_from_index(center) - direction @ (middle * spacing)
+    resample.SetOutputOrigin(origin.tolist())
+    resample.SetSize([shape.size_px, shape.size_px, shape.depth])
+    resample.SetDefaultPixelValue(AIR_HU)
+    return sitk.GetArrayFromImage(resample.Execute(itk_image(volume)))
+
+
+shares = st.lists(st.tuples(*[st.floats(-0.1, 1.1)] * 3), max_size=6)
+
+
+def on_grid(shares: list[tuple], grid: Grid) -> np.ndarray:
+    return np.floor(np.reshape(shares, (-1, 3)) * grid.geometry.size_xyz).astype(np.int64)
+
+
+@given(volumes(), shapes, shares)
+@settings(max_examples=100)
 def test_patches_are_those_of_the_whole_volume_resampled_by_itk(volume, shape, shares):
+    shape = replace(shape, pitch_unit="slices")
     grid = make_grid(volume.geometry, shape)
-    if shape.pitch_unit == "mm":
-        # ITK has only whole slices of the grid: take that grid whose slices are the pitch.
-        shape = PatchShape(shape.size_px, shape.depth, shape.in_plane_mm, shape.pitch)
-        grid = make_grid(volume.geometry, shape)
-    centers = np.floor(np.reshape(shares, (-1, 3)) * grid.geometry.size_xyz).astype(np.int64)
+    centers = on_grid(shares, grid)
     whole = resampled_by_itk(volume, grid)
     padded = np.pad(whole, 20, constant_values=AIR_HU)
     half = shape.size_px // 2
@@ -71,6 +94,16 @@ def test_patches_are_those_of_the_whole_volume_resampled_by_itk(volume, shape, s
     for patch, (x, y, z) in zip(patches, centers + 30, strict=True):
         zs = z + step * (np.arange(shape.depth) - shape.depth // 2)
         expected = padded[zs, y - half : y + half + 1, x - half : x + half + 1].astype(int)
+        assert np.abs(patch - expected).max(initial=0) <= 1
+
+
+@given(volumes(), shapes, st.floats(0.3, 4), shares)
+@settings(max_examples=100)
+def test_patches_of_a_pitch_in_mm_are_those_that_itk_resamples(volume, shape, pitch_mm, shares):
+    grid = make_grid(volume.geometry, replace(shape, pitch=pitch_mm, pitch_unit="mm"))
+    centers = on_grid(shares, grid)
+    for patch, center in zip(cut(volume, grid, centers), centers, strict=True):
+        expected = patch_by_itk(volume, grid, center).astype(int)
         assert np.abs(patch - expected).max(initial=0) <= 1
 
 
