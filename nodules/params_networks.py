@@ -30,19 +30,11 @@ class Vgg16Params(Strict):
     input_px: Annotated[int, Field(ge=32, le=512)] | None
 
 
-class ResnetParams(Strict):
-    """What only ``architecture: resnet`` reads (``<task>.resnet``)."""
-
-    width: Annotated[int, Field(ge=1, le=256)]
-    margin_px: Annotated[int, Field(ge=0, le=256)]
-
-
 class TrainParams(Strict):
     """How one network is built and trained (``classifier`` and ``localizer``)."""
 
     architecture: str
     vgg16: Vgg16Params
-    resnet: ResnetParams
     # Not strict, since YAML has lists but no tuples.
     window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]

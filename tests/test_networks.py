@@ -1,4 +1,4 @@
-"""vgg16, cnn3d, settings of resnet, and the frozen part that is run once."""
+"""vgg16, cnn3d, and the frozen part that is run once."""
 
 from __future__ import annotations
 
@@ -109,32 +109,6 @@ def test_patches_that_the_cnn_cannot_halve_three_times_are_refused():
     assert build_model("cnn", "classifier", 1, 22, WINDOW_HU, 0.0).count_params()
     with pytest.raises(ValueError, match=r"cnn: Expected patches of at least 22 px. Received: 21"):
         build_model("cnn", "classifier", 1, 21, WINDOW_HU, 0.0)
-
-
-def test_resnet_sees_the_middle_only():
-    keras.utils.set_random_seed(0)
-    model = build_model("resnet", "localizer", 1, SMALL_PX, WINDOW_HU, 0.0, width=4, margin_px=6)
-    hu = random_hu(1, 1)
-    bare = np.zeros_like(hu)
-    bare[..., 6:-6, 6:-6] = hu[..., 6:-6, 6:-6]
-    np.testing.assert_array_equal(predict(model, bare), predict(model, hu))
-    # One pixel of the middle's corner is seen.
-    bare[0, 0, 6, 6] += 500
-    assert (predict(model, bare) != predict(model, hu)).any()
-
-
-def test_a_margin_that_leaves_no_pixel_is_refused():
-    with pytest.raises(ValueError, match=r"resnet: Expected margin_px of at most 16.*Received: 17"):
-        build_model("resnet", "classifier", 1, SMALL_PX, WINDOW_HU, 0.0, margin_px=17)
-
-
-def test_the_width_of_resnet():
-    def kernels(width: int) -> list[int]:
-        model = build_model("resnet", "classifier", 1, SMALL_PX, WINDOW_HU, 0.0, width=width)
-        return [layer.filters for layer in model.layers if layer.name.endswith("_conv2")]
-
-    assert kernels(16) == [16, 32, 64]
-    assert kernels(5) == [5, 10, 20]
 
 
 def test_a_frozen_vgg16_is_saved_and_opens_with_keras_alone(tmp_path: Path):

@@ -90,8 +90,6 @@ TRAIN = [
     ("vgg16.frozen_layers", -1),
     ("vgg16.input_px", 31),
     ("vgg16.input_px", 513),
-    ("resnet.width", 0),
-    ("resnet.margin_px", -1),
     ("window_hu", [0, 0]),
     ("window_hu", [400, -1000]),
     ("window_hu", [0]),
@@ -192,14 +190,6 @@ def test_patches_may_reach_vgg16_as_they_are(tmp_path):
     settings = {"weights": "imagenet", "frozen_layers": 12, "input_px": None}
     assert params.localizer.architecture_settings == settings
     assert params.classifier.architecture_settings == {}
-
-
-def test_an_architecture_gets_its_own_section_only(tmp_path):
-    tree = copy.deepcopy(TREE)
-    tree["classifier"] |= {"architecture": "resnet", "resnet": {"width": 24, "margin_px": 8}}
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
-    settings = load_params(tmp_path / "p.yaml").classifier.architecture_settings
-    assert settings == {"width": 24, "margin_px": 8}
 
 
 def test_all_problems_are_told_in_one_line(tmp_path):

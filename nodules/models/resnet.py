@@ -11,13 +11,14 @@ from typing import Any
 
 from keras import layers
 
+_WIDTHS = (16, 32, 64)
 _PLACE_CHANNELS = 8
 # Keras's own 0.99 follows the training over hundreds of steps, more than a small data set takes
 # for its first epochs: validation would see statistics of long ago.
 _MOMENTUM = 0.9
 
 
-def features(pixels: Any, dropout: float, width: int = 16, margin_px: int = 0) -> Any:  # noqa: ANN401
+def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     """Map pixels to 64 features, of what is in the patch and of where it is.
 
     Parameters
@@ -26,30 +27,15 @@ def features(pixels: Any, dropout: float, width: int = 16, margin_px: int = 0) -
         Float tensor of shape (batch, size, size, depth).
     dropout
         Share of the dense layer's inputs dropped in training.
-    width
-        Channels of the first block; the second has twice, the third four times as many.
-    margin_px
-        Pixels left out at each side: the network sees the middle only.
 
     Returns
     -------
     features
         Float tensor of shape (batch, 64).
-
-    Raises
-    ------
-    ValueError
-        If the margin leaves no pixel.
     """
-    most = (pixels.shape[1] - 1) // 2
-    if margin_px > most:
-        msg = f"resnet: Expected margin_px of at most {most}, half a patch. Received: {margin_px}"
-        raise ValueError(msg)
-    if margin_px:
-        pixels = layers.Cropping2D(margin_px, name="middle")(pixels)
-    x = _conv(pixels, width, 5, 2, "stem")
-    for number in range(1, 4):
-        x = _block(x, width * 2 ** (number - 1), 1 if number == 1 else 2, f"block{number}")
+    x = _conv(pixels, _WIDTHS[0], 5, 2, "stem")
+    for number, width in enumerate(_WIDTHS, start=1):
+        x = _block(x, width, 1 if number == 1 else 2, f"block{number}")
     x = _normalise(x, "last")
     what = layers.GlobalAveragePooling2D(name="what")(x)
     # Averaging forgets the place, which the localizer is asked for: a few channels keep the grid.
