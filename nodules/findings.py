@@ -149,8 +149,4 @@ def spanned_slices(index_z: float, diameter_mm: float, grid: Grid) -> NDArray[np
     reach = diameter_mm / 2 / grid.geometry.spacing_xyz_mm[2]
     z = np.arange(np.ceil(index_z - reach), np.floor(index_z + reach) + 1).astype(np.int64)
     z = z[grid.contains(z[:, None] * [0, 0, 1])]
-    if len(z):
-        return z
-    # A coarser grid may end before the scan does.
-    last = grid.geometry.size_xyz[2] - 1
-    return np.array([min(int(np.floor(index_z + 0.5)), last)])
+    return z if len(z) else np.array([int(np.floor(index_z + 0.5))])

@@ -223,8 +223,6 @@ def _positives(
     for nodule, index in enumerate(nodules[INDEX].to_numpy(np.float64)):
         diameter_mm = float(nodules["diameter_mm"].iloc[nodule])
         target = _nearest(index)
-        # A coarser grid may end before the scan does.
-        target[2] = min(target[2], grid.geometry.size_xyz[2] - 1)
         spanned = spanned_slices(float(index[2]), diameter_mm, grid)
         for jitter in _jitters(rng, sampling.positives_per_nodule, sampling.jitter_px):
             if sampling.positive_slices == "spanned":

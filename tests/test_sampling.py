@@ -279,15 +279,6 @@ def test_a_nodule_between_two_slices_is_cut_on_the_nearer():
     assert set(patches["chord_mm"]) == {0.0}
 
 
-@pytest.mark.parametrize("slices", ["centre", "spanned"])
-def test_a_nodule_beyond_the_last_slice_of_a_coarser_grid_is_cut_on_that_slice(slices):
-    # The scan ends at 12 x 2.5 mm - 1.25 mm, the grid's fourth slice lies at 24 mm.
-    sampling = Sampling(PatchShape(9, 1, z_mm=8.0), 2, 5, 0, 0, 0, positive_slices=slices)
-    case = one_nodule((20.3, 14.8, 11.4), sampling)
-    case.annotations["diameter_mm"] = 3.0
-    assert set(case.sample().patches["center_z"]) == {3}
-
-
 def test_candidates_come_in_a_ratio_to_positives():
     case = one_nodule(
         sampling=Sampling(PatchShape(9, 1), 0, 4, 0, 0, 7, candidates_per_positive=2.5)
