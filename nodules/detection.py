@@ -29,13 +29,14 @@ from nodules.long_work import work_on_scans
 from nodules.lung_region import find_lung_region
 from nodules.parallel import Workers
 from nodules.resampling import PatchShape, make_grid
+from nodules.tables import COORDINATES
 from nodules.volume import Scan, list_scans, read_slices
 
 if TYPE_CHECKING:
     from nodules.dense import Scorer
 
-COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm"]
-_IN_MM = ["coordX", "coordY", "coordZ", "diameter_mm"]
+COLUMNS = ["seriesuid", *COORDINATES, "probability", "diameter_mm"]
+_IN_MM = [*COORDINATES, "diameter_mm"]
 # Of mm: finer than they are known. Probabilities keep all digits: several slices' near 1 make one
 # that differs from 1 in the last of them only, and what is cut off would be ranked as equal.
 _DECIMALS_MM = 8
@@ -284,6 +285,6 @@ def detect_scan(
     findings = link_discs(discs, detection.linking).head(MAX_MARKS_PER_SCAN)
     world_xyz_mm = find_world(findings, grid.geometry)
     findings = findings.assign(
-        seriesuid=seriesuid, **dict(zip(COLUMNS[1:4], world_xyz_mm.T, strict=True))
+        seriesuid=seriesuid, **dict(zip(COORDINATES, world_xyz_mm.T, strict=True))
     )
     return findings[COLUMNS].astype(_TYPES)

@@ -19,7 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodules.metaimage import Header, parse_header
-from nodules.volume_streams import DamagedError, Source, open_file, open_member
+from nodules.volume_streams import (
+    DamagedError,
+    Source,
+    open_file,
+    open_member,
+    refuse_encrypted,
+)
 
 _SKIP_BYTES = 1 << 30
 
@@ -111,10 +117,7 @@ def list_scans(archive: Path) -> list[Scan]:
 
 
 def _read_header(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    # Else zipfile asks for a password, by a RuntimeError.
-    if info.flag_bits & 1:
-        msg = f"{info.filename} with encryption"
-        raise NotImplementedError(msg)
+    refuse_encrypted(info)
     return opened.read(info)
 
 

@@ -138,6 +138,24 @@ class Inflated:
         return b""
 
 
+def refuse_encrypted(info: zipfile.ZipInfo) -> None:
+    """Refuse a member that needs a password, for which zipfile would ask by a RuntimeError.
+
+    Parameters
+    ----------
+    info
+        Of the member.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is encrypted.
+    """
+    if info.flag_bits & 1:
+        msg = f"{info.filename} with encryption"
+        raise NotImplementedError(msg)
+
+
 @contextmanager
 def open_member(archive: Path, member: str, is_zlib: bool) -> Iterator[Source]:
     """Open a member of a zip.
@@ -165,9 +183,9 @@ def open_member(archive: Path, member: str, is_zlib: bool) -> Iterator[Source]:
     """
     with zipfile.ZipFile(archive) as opened:
         info = opened.getinfo(member)
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        how = "encryption" if info.flag_bits & 1 else f"compression type {info.compress_type}"
-        msg = f"{member} with {how}"
+    refuse_encrypted(info)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        msg = f"{member} with compression type {info.compress_type}"
         raise NotImplementedError(msg)
     with archive.open("rb", buffering=0) as file:
         file.seek(info.header_offset)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nodules.files import atomic_file
 from reports.comparison import draw_comparison, write_report
@@ -20,7 +21,6 @@ from reports.experiments import (
     FINISHED,
     Experiment,
     Outcome,
-    Shown,
     has_params,
     read_experiments,
     read_outcomes,
@@ -58,7 +58,7 @@ def main(again: bool) -> int:
     refused = {}
     for experiment in experiments:
         outcome = before.outcomes.get(experiment.name)
-        if not _is_wanted(experiment, before, again):
+        if not _is_wanted(experiment, outcome, before.params, again):
             continue
         if outcome is not None:
             _forget(experiment.name, outcome)
@@ -75,11 +75,12 @@ def main(again: bool) -> int:
     return len(experiments) - len(results)
 
 
-def _is_wanted(experiment: Experiment, before: Shown, again: bool) -> bool:
-    outcome = before.outcomes.get(experiment.name)
+def _is_wanted(
+    experiment: Experiment, outcome: Outcome | None, params: Mapping[str, Any], again: bool
+) -> bool:
     if outcome is None or outcome.state == "failed":
         return True
-    is_same = has_params(outcome, before.params, experiment.set)
+    is_same = has_params(outcome, params, experiment.set)
     return (again or not is_same) if outcome.state == FINISHED else not is_same
 
 

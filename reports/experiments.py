@@ -169,7 +169,7 @@ def has_params(outcome: Outcome, params: Mapping[str, Any], overrides: Sequence[
             if not isinstance(tree, dict):
                 return False
         tree[last] = _value(text)
-    return bool(outcome.params == wanted)
+    return outcome.params == wanted
 
 
 def _value(text: str) -> object:

@@ -75,7 +75,7 @@ for name, count in how["trainings"]:
     said = {
         "frozen_error": float(np.abs(features - wanted).max()),
         "history": history.to_dict("list"),
-        "scores": predict(load_model(path), images)[:, 0].tolist(),
+        "scores": predict(saved, images)[:, 0].tolist(),
         "process": devices.process,
     }
     (folder / f"{name}.json").write_text(json.dumps(said))

@@ -38,16 +38,23 @@ def volumes(draw) -> Volume:
     return Volume("a", geometry, rng.integers(-1000, 3000, geometry.shape_zyx, np.int16))
 
 
-def resampled_by_itk(volume: Volume, grid: Grid) -> np.ndarray:
-    """The whole volume on the grid, with ten points of air about it."""
+def by_itk(volume: Volume, grid: Grid, spacing, origin, size) -> np.ndarray:
+    """The volume on a lattice along the grid's axes, with air about it."""
     resample = sitk.ResampleImageFilter()
     resample.SetInterpolator(sitk.sitkLinear)
-    resample.SetOutputSpacing(grid.geometry.spacing_xyz_mm)
+    resample.SetOutputSpacing(spacing)
     resample.SetOutputDirection(grid.native.direction)
-    resample.SetOutputOrigin(grid.geometry.world_from_index((-10, -10, -10)).tolist())
-    resample.SetSize([n + 20 for n in grid.geometry.size_xyz])
+    resample.SetOutputOrigin(origin.tolist())
+    resample.SetSize(size)
     resample.SetDefaultPixelValue(AIR_HU)
     return sitk.GetArrayFromImage(resample.Execute(itk_image(volume)))
+
+
+def resampled_by_itk(volume: Volume, grid: Grid) -> np.ndarray:
+    """The whole volume on the grid, with ten points of air about it."""
+    origin = grid.geometry.world_from_index((-10, -10, -10))
+    size = [n + 20 for n in grid.geometry.size_xyz]
+    return by_itk(volume, grid, grid.geometry.spacing_xyz_mm, origin, size)
 
 
 def cut(volume: Volume, grid: Grid, centers: np.ndarray) -> np.ndarray:
@@ -56,20 +63,12 @@ def cut(volume: Volume, grid: Grid, centers: np.ndarray) -> np.ndarray:
 
 
 def patch_by_itk(volume: Volume, grid: Grid, center: np.ndarray) -> np.ndarray:
-    """The volume on a grid of its own, whose middle is the patch's centre."""
+    """The volume on a lattice of its own, whose middle is the patch's centre."""
     shape = grid.shape
+    size = [shape.size_px, shape.size_px, shape.depth]
     spacing = (*grid.geometry.spacing_xyz_mm[:2], shape.pitch)
-    middle = np.array([shape.size_px // 2, shape.size_px // 2, shape.depth // 2])
-    direction = np.reshape(grid.native.direction, (3, 3))
-    resample = sitk.ResampleImageFilter()
-    resample.SetInterpolator(sitk.sitkLinear)
-    resample.SetOutputSpacing(spacing)
-    resample.SetOutputDirection(grid.native.direction)
-    origin = grid.geometry.world_from_index(center) - direction @ (middle * spacing)
-    resample.SetOutputOrigin(origin.tolist())
-    resample.SetSize([shape.size_px, shape.size_px, shape.depth])
-    resample.SetDefaultPixelValue(AIR_HU)
-    return sitk.GetArrayFromImage(resample.Execute(itk_image(volume)))
+    to_middle = np.reshape(grid.native.direction, (3, 3)) @ (np.array(size) // 2 * spacing)
+    return by_itk(volume, grid, spacing, grid.geometry.world_from_index(center) - to_middle, size)
 
 
 shares = st.lists(st.tuples(*[st.floats(-0.1, 1.1)] * 3), max_size=6)
