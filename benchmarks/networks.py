@@ -30,6 +30,7 @@ WAYS: dict[str, tuple[str, int, dict[str, object]]] = {
     "vgg16, 65 px": ("vgg16", 1, {}),
     "vgg16, 65 px, 12 frozen": ("vgg16", 1, {"frozen_layers": 12}),
     "vgg16, 150 px, 12 frozen": ("vgg16", 1, {"frozen_layers": 12, "input_px": 150}),
+    "efficientnet, 104 px": ("efficientnet", 1, {"input_px": 104}),
 }
 
 

@@ -1,14 +1,14 @@
 """Quality on real patches: nested cross-validation, and models that score further files.
 
-    python -m benchmarks.real_patches train PATCHES.npz --out FOLDER [--architecture resnet]
+    python -m benchmarks.real_patches train PATCHES.npz --out FOLDER [--architecture resnet ...]
     python -m benchmarks.real_patches score FOLDER OTHER.npz [--json FILE]
 
 `train` shares the patches among ten folds in a ring (see `real_patches_data`) and trains ten
-networks, each on all folds but two neighbours. A fold is tested on the mean of the two networks
-that have not seen it, at the threshold with the best F1 on its two neighbours, each of these scored
-by the network that has seen neither it nor the tested fold. So what is tested has had no part in
-the training, nor in the threshold. `score` takes the mean of all ten, at the threshold with the
-best F1 on the scores of the cross-validation.
+networks of each architecture, each on all folds but two neighbours. A fold is tested on the mean of
+the networks that have not seen it, two of each architecture, at the threshold with the best F1 on
+its two neighbours, each of these scored by the networks that have seen neither it nor the tested
+fold. So what is tested has had no part in the training, nor in the threshold. `score` takes the
+mean of all networks, at the threshold with the best F1 on the scores of the cross-validation.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.real_patches_data import LabelledPatches, make_folds, read_labelled_patches
-from benchmarks.real_patches_networks import list_tasks, train_network
-from benchmarks.real_patches_recipe import Recipe
+from benchmarks.real_patches_networks import NetworkTask, list_tasks, train_network
+from benchmarks.real_patches_recipe import recipe_of
 from nodules.bootstrap import Resamples, resample_patients, summarise
 from nodules.classifier_metrics import (
     choose_threshold,
@@ -140,28 +140,30 @@ def train(arguments: argparse.Namespace) -> None:
         msg = f"--folds: Expected at least 3, to train on one. Received: {arguments.folds}"
         raise ValueError(msg)
     folds = make_folds(patches, arguments.folds, _SEED)
-    recipe = Recipe(architecture=arguments.architecture)
+    recipes = [recipe_of(name) for name in dict.fromkeys(arguments.architecture)]
     if arguments.epochs is not None:
-        recipe = replace(recipe, epochs=arguments.epochs)
-    tasks = list_tasks(patches, folds, recipe, _SEED)
+        recipes = [replace(recipe, epochs=arguments.epochs) for recipe in recipes]
+    tasks = [task for recipe in recipes for task in list_tasks(patches, folds, recipe, _SEED)]
     kept = work_through(
         train_network,
         tasks,
         arguments.out.with_name(f".{arguments.out.name}.networks.partial"),
-        f"training {recipe.architecture}",
+        f"training {', '.join(recipe.architecture for recipe in recipes)}",
         "network",
         Workers(jobs=-1),
     )
-    networks = {task.pair: kept[task.key] for task in tasks}
-    pair_scores = {pair: network.scores for pair, network in networks.items()}
+    pair_scores = {
+        pair: np.mean([kept[task.key].scores for task in tasks if task.pair == pair], axis=0)
+        for pair in dict.fromkeys(task.pair for task in tasks)
+    }
     with atomic_folder(arguments.out) as folder:
-        for pair, network in networks.items():
-            (folder / _model_name(pair)).write_bytes(network.model)
+        for task in tasks:
+            (folder / _model_name(task)).write_bytes(kept[task.key].model)
         scores, thresholds = nested_scores(pair_scores, patches.labels, folds)
         summary = summarise_folds(patches, folds, scores, thresholds) | {
-            "architecture": recipe.architecture,
-            "recipe": asdict(recipe),
-            "models": [_model_name(pair) for pair in networks],
+            "architectures": [recipe.architecture for recipe in recipes],
+            "recipes": [asdict(recipe) for recipe in recipes],
+            "models": [_model_name(task) for task in tasks],
             "data": arguments.patches.name,
         }
         write_json(folder / _SUMMARY, summary)
@@ -171,8 +173,8 @@ def train(arguments: argparse.Namespace) -> None:
     _show(summary["pooled"])
 
 
-def _model_name(pair: tuple[int, int]) -> str:
-    return f"without_{pair[0]}_{pair[1]}.keras"
+def _model_name(task: NetworkTask) -> str:
+    return f"{task.recipe.architecture}_without_{task.pair[0]}_{task.pair[1]}.keras"
 
 
 def summarise_folds(
@@ -243,7 +245,7 @@ def score(arguments: argparse.Namespace) -> None:
             metrics
             | {
                 "threshold": summary["threshold"],
-                "architecture": summary["architecture"],
+                "architectures": summary["architectures"],
                 "data": arguments.patches.name,
                 "protocol": protocol,
             },
@@ -268,8 +270,15 @@ def main() -> None:
     training = commands.add_parser("train", help="cross-validate and keep the networks")
     training.add_argument("patches", type=Path, help="the .npz")
     training.add_argument("--out", type=Path, required=True, help="the folder to write")
-    training.add_argument("--architecture", default="resnet", help="see nodules/models")
-    training.add_argument("--folds", type=int, default=10, help="3 or more; as many networks")
+    training.add_argument(
+        "--architecture",
+        nargs="+",
+        default=["resnet", "efficientnet"],
+        help="one or more; see nodules/models",
+    )
+    training.add_argument(
+        "--folds", type=int, default=10, help="3 or more; as many networks of each"
+    )
     training.add_argument("--epochs", type=int, help="rather than the recipe's")
     training.set_defaults(run=train)
     scoring = commands.add_parser("score", help="score a file with the networks kept")

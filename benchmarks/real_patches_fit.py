@@ -43,7 +43,15 @@ def fit_network(
         With the running mean of its weights.
     """
     fix_seeds(seed, deterministic=True)
-    model = build_model(recipe.architecture, "classifier", 1, SIZE_PX, WINDOW_HU, recipe.dropout)
+    model = build_model(
+        recipe.architecture,
+        "classifier",
+        1,
+        SIZE_PX,
+        WINDOW_HU,
+        recipe.dropout,
+        **recipe.settings,
+    )
     examples = make_examples(images_hu, pd.DataFrame({"label": labels}), "classifier")
     fit = Fit(
         recipe.learning_rate,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from nodules.augmentation import Augmentation
 
@@ -19,6 +20,8 @@ class Recipe:
     ----------
     architecture
         A key of `nodules.models.ARCHITECTURES`.
+    settings
+        The architecture's own, as `nodules.models.build_model` takes them.
     epochs
         All of them are run: the learning rate falls to near 0 by the last, so nothing is stopped
         early and no data are needed to say when.
@@ -38,7 +41,8 @@ class Recipe:
         Random changes of the patches.
     """
 
-    architecture: str = "resnet"
+    architecture: str
+    settings: dict[str, Any] = field(default_factory=dict)
     epochs: int = 80
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -47,3 +51,33 @@ class Recipe:
     label_smoothing: float = 0.05
     averaging: float = 0.99
     augmentation: Augmentation = _AUGMENTATION
+
+
+_OWN = {
+    # It starts from ImageNet's weights, so few epochs do. Of patches of 50 pixels, the middle 49
+    # leave out what these are padded with.
+    "efficientnet": Recipe(
+        "efficientnet",
+        {"weights": "imagenet", "middle_px": 49, "input_px": 80},
+        epochs=8,
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        dropout=0.2,
+    ),
+}
+
+
+def recipe_of(architecture: str) -> Recipe:
+    """Give the recipe by which an architecture is trained.
+
+    Parameters
+    ----------
+    architecture
+        A key of `nodules.models.ARCHITECTURES`.
+
+    Returns
+    -------
+    recipe
+        The architecture's own, or else the common one.
+    """
+    return _OWN.get(architecture, Recipe(architecture))

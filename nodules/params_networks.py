@@ -30,11 +30,19 @@ class Vgg16Params(Strict):
     input_px: Annotated[int, Field(ge=32, le=512)] | None
 
 
+class EfficientnetParams(Strict):
+    """What only ``architecture: efficientnet`` reads (``<task>.efficientnet``)."""
+
+    weights: Literal["imagenet", "none"]
+    input_px: Annotated[int, Field(ge=32, le=512)] | None
+
+
 class TrainParams(Strict):
     """How one network is built and trained (``classifier`` and ``localizer``)."""
 
     architecture: str
     vgg16: Vgg16Params
+    efficientnet: EfficientnetParams
     # Not strict, since YAML has lists but no tuples.
     window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]

@@ -28,7 +28,11 @@ KEYS = walk(TREE)
 SECTIONS = ["", *(key for key, value in KEYS if isinstance(value, dict))]
 GONE = object()
 NULL_OR_WORD = {"parallel.address"}
-NULL_OR_NUMBER = {f"{task}.vgg16.input_px" for task in ("classifier", "localizer")}
+NULL_OR_NUMBER = {
+    f"{task}.{architecture}.input_px"
+    for task in ("classifier", "localizer")
+    for architecture in ("vgg16", "efficientnet")
+}
 
 
 def refusal(tmp_path: Path, key: str, value: object) -> str:
@@ -90,6 +94,9 @@ TRAIN = [
     ("vgg16.frozen_layers", -1),
     ("vgg16.input_px", 31),
     ("vgg16.input_px", 513),
+    ("efficientnet.weights", "noisy"),
+    ("efficientnet.input_px", 31),
+    ("efficientnet.input_px", 513),
     ("window_hu", [0, 0]),
     ("window_hu", [400, -1000]),
     ("window_hu", [0]),

@@ -18,7 +18,13 @@ def patches(count: int, depth: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("architecture", "settings", "pooled"),
-    [("cnn", {}, 3), ("cnn3d", {}, 3), ("vgg16", {"weights": "none"}, 5), ("resnet", {}, 0)],
+    [
+        ("cnn", {}, 3),
+        ("cnn3d", {}, 3),
+        ("vgg16", {"weights": "none"}, 5),
+        ("resnet", {}, 0),
+        ("efficientnet", {}, 0),
+    ],
 )
 def test_pooling_first_gives_and_learns_the_same(architecture, settings, pooled):
     keras.utils.set_random_seed(3)

@@ -148,11 +148,11 @@ def test_what_is_no_npz_is_refused(tmp_path: Path):
 def test_each_fold_is_left_out_by_two_neighbouring_networks():
     labels = np.arange(60) % 2
     folds = np.arange(60) % 5
-    tasks = list_tasks(patches(labels), folds, Recipe(), 7)
+    tasks = list_tasks(patches(labels), folds, Recipe("resnet"), 7)
     assert [task.pair for task in tasks] == [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
     assert [task.seed for task in tasks] == [7, 8, 9, 10, 11]
     assert len({task.key for task in tasks}) == 5
-    assert {task.key for task in list_tasks(patches(labels), folds, Recipe(), 7)} == {
+    assert {task.key for task in list_tasks(patches(labels), folds, Recipe("resnet"), 7)} == {
         task.key for task in tasks
     }
 
@@ -215,12 +215,13 @@ def test_train_then_score(tmp_path: Path, real_data: Path):
     out = tmp_path / "out"
     trained = command(
         *("train", tmp_path / "few.npz", "--out", out),
-        *("--architecture", "cnn", "--epochs", 1, "--folds", 3),
+        *("--architecture", "cnn", "resnet", "--epochs", 1, "--folds", 3),
     )
     assert trained.returncode == 0, trained.stderr
     summary = json.loads((out / "cross_validation.json").read_text())
     assert sorted(p.name for p in out.glob("*.keras")) == sorted(summary["models"])
-    assert len(summary["models"]) == 3
+    assert len(summary["models"]) == 6
+    assert summary["architectures"] == ["cnn", "resnet"]
     assert summary["data"] == "few.npz"
     assert "inner folds" in summary["protocol"]
     table = pd.read_csv(out / "predictions.csv")

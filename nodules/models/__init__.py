@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import keras
 
-from nodules.models import cnn, cnn3d, resnet, vgg16
+from nodules.models import cnn, cnn3d, efficientnet, resnet, vgg16
 
 Task = Literal["classifier", "localizer"]
 
@@ -26,6 +26,7 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "resnet": resnet.features,
     "cnn3d": cnn3d.features,
     "vgg16": vgg16.features,
+    "efficientnet": efficientnet.features,
 }
 
 # The localizer's last layer gives x, y and diameter in these units: near 1 for most nodules, so
