@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from nodules.models.efficientnet_weights import load_weights
+from nodules.models.what_where import what_and_where
 
 SMALLEST_PX = 32
 _STEM = 32
@@ -28,7 +29,6 @@ _STAGES = (
 )
 _BLOCKS = sum(stage[0] for stage in _STAGES)
 _HEAD = 1280
-_PLACE_CHANNELS = 8
 # As in `nodules.models.resnet`.
 _MOMENTUM = 0.9
 # What the weights take: colours of 0..255, less the one, by the other.
@@ -74,22 +74,24 @@ def features(
         If ImageNet's weights are not installed.
     """
     size_px = pixels.shape[2]
-    if (middle_px or size_px) > size_px:
+    middle_px = middle_px or size_px
+    input_px = input_px or middle_px
+    if middle_px > size_px:
         msg = (
             f"efficientnet: Expected middle_px of at most patches.size_px, {size_px}. "
             f"Received: {middle_px}"
         )
         raise ValueError(msg)
-    if (input_px or middle_px or size_px) < SMALLEST_PX:
+    if input_px < SMALLEST_PX:
         msg = (
             f"efficientnet: Expected at least {SMALLEST_PX} px, of the patches or as input_px. "
-            f"Received: {input_px or middle_px or size_px} px"
+            f"Received: {input_px} px"
         )
         raise ValueError(msg)
     x = pixels
-    if middle_px and middle_px != size_px:
+    if middle_px != size_px:
         x = layers.CenterCrop(middle_px, middle_px, name="middle")(x)
-    if input_px and input_px != x.shape[1]:
+    if input_px != middle_px:
         x = layers.Resizing(input_px, input_px, interpolation="bilinear", name="resize")(x)
     x = layers.Rescaling(255.0 / _SCALE, -_MEAN / _SCALE, name="imagenet")(x)
     x = _normalise(_conv(x, _STEM, 3, 2, "stem"), "stem")
@@ -101,11 +103,7 @@ def features(
             number += 1
     x = _normalise(_conv(x, _HEAD, 1, 1, "head"), "head")
     load_weights([layer for layer in keras.Model(pixels, x).layers if layer.weights], weights)
-    what = layers.GlobalAveragePooling2D(name="what")(x)
-    # As in `nodules.models.resnet`: averaging forgets the place.
-    where = layers.Conv2D(_PLACE_CHANNELS, 1, activation="relu", name="where")(x)
-    where = layers.Flatten(name="flatten")(where)
-    x = layers.Concatenate(name="what_where")([what, where])
+    x = what_and_where(x)
     return layers.Dropout(dropout, name="dropout")(x) if dropout else x
 
 

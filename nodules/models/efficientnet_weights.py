@@ -80,7 +80,8 @@ def imagenet_weights() -> Path:
     if not path.is_file():
         msg = f"{path}: Expected ImageNet's weights. Received: no file. Install {PACKAGE} again"
         raise FileNotFoundError(msg)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != SHA256:
         msg = f"{path}: Expected SHA-256 {SHA256}. Received: {sha256}. Install {PACKAGE} again"
         raise ValueError(msg)

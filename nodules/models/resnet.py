@@ -11,8 +11,9 @@ from typing import Any
 
 from keras import layers
 
+from nodules.models.what_where import what_and_where
+
 _WIDTHS = (16, 32, 64)
-_PLACE_CHANNELS = 8
 # Keras's own 0.99 follows the training over hundreds of steps, more than a small data set takes
 # for its first epochs: validation would see statistics of long ago.
 _MOMENTUM = 0.9
@@ -37,11 +38,7 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     for number, width in enumerate(_WIDTHS, start=1):
         x = _block(x, width, 1 if number == 1 else 2, f"block{number}")
     x = _normalise(x, "last")
-    what = layers.GlobalAveragePooling2D(name="what")(x)
-    # Averaging forgets the place, which the localizer is asked for: a few channels keep the grid.
-    where = layers.Conv2D(_PLACE_CHANNELS, 1, activation="relu", name="where")(x)
-    where = layers.Flatten(name="flatten")(where)
-    x = layers.Concatenate(name="what_where")([what, where])
+    x = what_and_where(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(64, activation="relu", name="dense")(x)
