@@ -59,7 +59,7 @@ _OWN = {
     "efficientnet": Recipe(
         "efficientnet",
         {"weights": "imagenet", "middle_px": 49, "input_px": 80},
-        epochs=8,
+        epochs=16,
         learning_rate=1e-3,
         weight_decay=1e-2,
         dropout=0.2,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Protocol, TypeVar
 
 from tqdm import tqdm
@@ -43,6 +48,8 @@ def work_through(
 ) -> Checkpoint:
     """Do all tasks that an interrupted run did not.
 
+    SIGTERM stops it as Ctrl-C does, its workers too.
+
     Parameters
     ----------
     function
@@ -72,7 +79,10 @@ def work_through(
     missing = [task for task in tasks if task.key not in kept]
     done = len(tasks) - len(missing)
     try:
-        with tqdm(desc=label, total=len(tasks), initial=done, unit=unit, disable=None) as bar:
+        with (
+            _exit_at_sigterm(),
+            tqdm(desc=label, total=len(tasks), initial=done, unit=unit, disable=None) as bar,
+        ):
             for result in run_unordered(function, missing, workers):
                 kept[result.key] = result
                 bar.update()
@@ -80,6 +90,24 @@ def work_through(
         kept.remove()
         raise
     return kept
+
+
+@contextmanager
+def _exit_at_sigterm() -> Iterator[None]:
+    # Without a handler this process alone would end, and its workers go on with their tasks.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def work_on_scans(
