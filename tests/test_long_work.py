@@ -29,12 +29,15 @@ def work(task):
         time.sleep(120)
     return task
 """
+# What a shell runs in the background has SIGINT ignored, and hands that down.
 RUN = """
+import signal
 from pathlib import Path
 from nodules.long_work import work_through
 from nodules.parallel import Workers
 from long_tasks import Task, work
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 tasks = [Task(key) for key in ("quick", "slow", "slower")]
 work_through(work, tasks, Path("kept"), "working", "task", Workers(2))
 """
