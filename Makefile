@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 repro: setup
 	dvc repro
-	python -m nodules.summary
+	python -m nodules.report.summary
 
 test: setup
 	ruff check .

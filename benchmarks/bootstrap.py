@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from nodules.bootstrap import resample_patients
-from nodules.classifier_metrics import classifier_metrics
+from nodules.evaluation.bootstrap import resample_patients
+from nodules.evaluation.classifier import classifier_metrics
 
 N_PATCHES = 10_000
 N_PATIENTS = 400

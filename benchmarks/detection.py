@@ -26,12 +26,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from nodules.dense import DenseScorer, WindowScorer
-from nodules.detection import Detection, detect_scan
-from nodules.inference import load_model, predict
-from nodules.linking import Linking
-from nodules.resampling import PatchShape
-from nodules.volume import list_scans, read_slices
+from nodules.detection.dense import DenseScorer, WindowScorer
+from nodules.detection.linking import Linking
+from nodules.detection.search import Detection, detect_scan
+from nodules.networks.inference import load_model, predict
+from nodules.patches.grid import PatchShape
+from nodules.scans.read import list_scans, read_slices
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "scans"
 NODULE_FREE = "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919"

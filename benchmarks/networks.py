@@ -19,8 +19,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.frozen import features_of, split_at_frozen
-from nodules.models import build_model
+from nodules.networks.build import build_model
+from nodules.training.frozen import features_of, split_at_frozen
 
 WAYS: dict[str, tuple[str, int, dict[str, object]]] = {
     "cnn": ("cnn", 1, {}),

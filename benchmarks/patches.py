@@ -25,13 +25,13 @@ import numpy as np
 import pandas as pd
 from isal import isal_zlib
 
-from nodules.geometry import Geometry
-from nodules.metaimage import format_header, parse_header
-from nodules.parallel import Workers
-from nodules.patches import Tables, make_patches
-from nodules.resampling import PatchShape
-from nodules.sampling import Sampling
-from nodules.tables import COORDINATES
+from nodules.jobs.workers import Workers
+from nodules.luna16.tables import COORDINATES
+from nodules.patches.grid import PatchShape
+from nodules.patches.sampling import Sampling
+from nodules.patches.store import Tables, make_patches
+from nodules.scans.geometry import Geometry
+from nodules.scans.metaimage import format_header, parse_header
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "scans"
 SIZE_PX = 65

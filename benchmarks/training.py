@@ -62,10 +62,10 @@ class Noise:
 
 def ours(noise: Noise, epochs: int, ends: Ends, is_augmented: bool = False) -> None:
     """Train as the stage does."""
-    from nodules.augmentation import Augmentation
-    from nodules.examples import Examples
-    from nodules.models import build_model
-    from nodules.training import Fit, fix_seeds, train
+    from nodules.networks.build import build_model
+    from nodules.training.augmentation import Augmentation
+    from nodules.training.examples import Examples
+    from nodules.training.fit import Fit, fix_seeds, train
 
     fix_seeds(0, deterministic=True)
     examples = Examples(noise.images_hu, noise.labels, np.ones(len(noise.labels), np.float32))

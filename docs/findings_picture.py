@@ -15,9 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from docs.picture import GREEN, ORANGE, SCALE, ring
-from nodules.resampling import PatchShape, cut_patches, make_grid, needed_slices
-from nodules.submission import COORDINATES, read_annotations
-from nodules.volume import list_scans, read_slices
+from nodules.froc.submission import COORDINATES, read_annotations
+from nodules.patches.grid import PatchShape, cut_patches, make_grid, needed_slices
+from nodules.scans.read import list_scans, read_slices
 
 SIZE_PX = 65
 COLUMNS = 8

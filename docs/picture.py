@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from nodules.dataset import read_patches
+from nodules.patches.read import read_patches
 
 ROOT = Path(__file__).parents[1]
 SCALE, COLUMNS = 3, 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.drawing import Panel, draw
+from nodules.report.dots import Panel, draw
 from reports.experiments import FINISHED, Experiment, Outcome
 
 NOT_THERE = "n/a"

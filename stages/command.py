@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from nodules.params import Params
-from nodules.params_file import load_params
+from nodules.params.file import load_params
+from nodules.params.sections import Params
 
 # TensorFlow greets with a dozen lines on its processor; it reads this when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from nodules.classifier_metrics import choose_threshold
-from nodules.detection import Detection, Networks, detect_archive
+from nodules.detection.linking import Linking
+from nodules.detection.search import Detection, Networks, detect_archive
+from nodules.evaluation.classifier import choose_threshold
 from nodules.files import write_csv
-from nodules.linking import Linking
-from nodules.parallel import Workers
-from nodules.params import Params
-from nodules.resampling import PatchShape
-from nodules.splits import scoring_models
-from nodules.tables import read_table
-from nodules.volume import list_scans
+from nodules.jobs.workers import Workers
+from nodules.luna16.tables import read_table
+from nodules.params.sections import Params
+from nodules.patches.grid import PatchShape
+from nodules.scans.read import list_scans
+from nodules.splits.parts import scoring_models
 from stages.command import parser, run
 
 

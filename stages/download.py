@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nodules.bigfiles import link_in
-from nodules.directory import take_archive
-from nodules.params import DataParams, Params
-from nodules.phantom import write_subset
-from nodules.phantom_plan import plan_scans
+from nodules.download.disk import link_in
+from nodules.params.sections import DataParams, Params
+from nodules.sources.directory import take_archive
+from nodules.sources.phantom.archive import write_subset
+from nodules.sources.phantom.plan import plan_scans
 from stages.command import parser, run
 from stages.source import SCRATCH, zenodo
 

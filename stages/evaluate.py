@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from nodules.calibration import calibrate, calibration_metrics, fit_temperature
-from nodules.classifier_curves import calibration_table, confusion_table, pr_table, roc_table
-from nodules.classifier_metrics import choose_threshold, classifier_metrics
-from nodules.dataset import assign_parts, read_index, read_patches
+from nodules.evaluation.calibration import calibrate, calibration_metrics, fit_temperature
+from nodules.evaluation.classifier import choose_threshold, classifier_metrics
+from nodules.evaluation.curves import calibration_table, confusion_table, pr_table, roc_table
+from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
-from nodules.localizer_metrics import constant_guess, error_table, localizer_metrics
-from nodules.params import EvaluateParams, Params
-from nodules.splits import read_split
+from nodules.params.sections import EvaluateParams, Params
+from nodules.patches.read import assign_parts, read_index, read_patches
+from nodules.splits.parts import read_split
 from stages.command import parser, run
 
 PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on validation"
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
-    from nodules.inference import load_model, predict
+    from nodules.networks.inference import load_model, predict
 
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from nodules.evaluation.folds import classifier_fold_metrics, localizer_fold_metrics
 from nodules.files import write_json
-from nodules.fold_metrics import classifier_fold_metrics, localizer_fold_metrics
-from nodules.params import Params
+from nodules.params.sections import Params
 from stages.command import parser, run
 
 PROTOCOL = "every patient tested once, by the fold whose network saw no patch of that patient"

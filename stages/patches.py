@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nodules.parallel import Workers
-from nodules.params import Params
-from nodules.patches import Tables, make_patches
-from nodules.resampling import PatchShape
-from nodules.sampling import Sampling
-from nodules.tables import read_table
+from nodules.jobs.workers import Workers
+from nodules.luna16.tables import read_table
+from nodules.params.sections import Params
+from nodules.patches.grid import PatchShape
+from nodules.patches.sampling import Sampling
+from nodules.patches.store import Tables, make_patches
 from stages.command import parser, run
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from nodules.files import write_csv, write_json
-from nodules.froc import evaluate
-from nodules.params import Params
-from nodules.splits import LeakError, scoring_models
-from nodules.submission import read_submission
-from nodules.tables import read_table
+from nodules.froc.score import evaluate
+from nodules.froc.submission import read_submission
+from nodules.luna16.tables import read_table
+from nodules.params.sections import Params
+from nodules.splits.parts import LeakError, scoring_models
 from stages.command import parser, run
 
 PROTOCOL = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodules.params import ZenodoParams
-from nodules.retry import Patience
-from nodules.zenodo import Zenodo
+from nodules.download.retry import Patience
+from nodules.params.sections import ZenodoParams
+from nodules.sources.zenodo import Zenodo
 
 # Outside of every stage's output, which DVC removes before it runs the stage.
 SCRATCH = Path("tmp/download")

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nodules.dataset import read_index, read_scans
 from nodules.files import write_json
-from nodules.folds import audit_folds, deal_groups, official_groups, rotate
-from nodules.params import Params
-from nodules.splits import audit, split_by_fold, split_by_patient
+from nodules.params.sections import Params
+from nodules.patches.read import read_index, read_scans
+from nodules.splits.folds import audit_folds, deal_groups, official_groups, rotate
+from nodules.splits.parts import audit, split_by_fold, split_by_patient
 from stages.command import parser, run
 
 

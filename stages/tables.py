@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nodules.directory import take_tables
-from nodules.luna16 import official_scans
-from nodules.params import Params
-from nodules.phantom import phantom_tables
-from nodules.phantom_plan import plan_scans
-from nodules.tables import read_table, write_tables
-from nodules.zenodo import TABLES
+from nodules.luna16.official import official_scans
+from nodules.luna16.tables import read_table, write_tables
+from nodules.params.sections import Params
+from nodules.sources.directory import take_tables
+from nodules.sources.phantom.archive import phantom_tables
+from nodules.sources.phantom.plan import plan_scans
+from nodules.sources.zenodo import TABLES
 from stages.command import parser, run
 from stages.source import SCRATCH, zenodo
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nodules.augmentation import Augmentation
-from nodules.bigfiles import md5_of
-from nodules.dataset import assign_parts, read_index, read_patches
+from nodules.download.disk import md5_of
 from nodules.files import write_csv, write_json
-from nodules.params import Params
-from nodules.params_networks import ClassifierParams, LocalizerParams
-from nodules.splits import read_split
+from nodules.params.networks import ClassifierParams, LocalizerParams
+from nodules.params.sections import Params
+from nodules.patches.read import assign_parts, read_index, read_patches
+from nodules.splits.parts import read_split
+from nodules.training.augmentation import Augmentation
 from stages.command import parser, run
 
 if TYPE_CHECKING:
-    from nodules.training import Fit
+    from nodules.training.fit import Fit
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -33,13 +33,13 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.task == "localizer":
         index = index[index["label"] == 1]
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
-    from nodules.devices import find_devices
-    from nodules.examples import make_examples
-    from nodules.models import build_model
-    from nodules.precision import has_gpu
-    from nodules.run_record import environment
-    from nodules.saving import save_model
-    from nodules.training import fix_seeds, train
+    from nodules.networks.build import build_model
+    from nodules.networks.file import save_model
+    from nodules.training.devices import find_devices
+    from nodules.training.examples import make_examples
+    from nodules.training.fit import fix_seeds, train
+    from nodules.training.precision import has_gpu
+    from nodules.training.record import environment
 
     is_balanced = isinstance(own, ClassifierParams) and own.class_weights == "balanced"
     training, validation = (
@@ -106,7 +106,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 def _curves(arguments: argparse.Namespace) -> Callable[[pd.DataFrame], None]:
     """Show how a training goes, in the plots' table and in TensorBoard."""
-    from nodules.tensorboard import TensorBoardLog
+    from nodules.training.tensorboard import TensorBoardLog
 
     log = TensorBoardLog(arguments.tensorboard)
 
@@ -118,8 +118,8 @@ def _curves(arguments: argparse.Namespace) -> Callable[[pd.DataFrame], None]:
 
 
 def _fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
-    from nodules.losses import Loss
-    from nodules.training import Fit
+    from nodules.training.fit import Fit
+    from nodules.training.losses import Loss
 
     if isinstance(own, ClassifierParams):
         loss = Loss(label_smoothing=own.label_smoothing, focal_gamma=own.focal_gamma)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 TASKS = ("classifier", "localizer")
 SUBSETS = [0, 1]
 STAGES = [

@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clones import STAGES, Clone, make_clone
 from hypothesis import settings
 
-ROOT = Path(__file__).parents[1]
-REAL = ROOT.parent / "shared" / "data"
+from tests.clones import STAGES, Clone, make_clone
+from tests.places import REAL
 
 # A busy machine is no failure.
 settings.register_profile("no-deadline", deadline=None)

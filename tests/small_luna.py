@@ -10,9 +10,9 @@ import pandas as pd
 import SimpleITK as sitk
 
 from nodules.files import write_csv
-from nodules.geometry import IDENTITY, Geometry
-from nodules.packing import Volume, write_archive
-from nodules.tables import COORDINATES
+from nodules.luna16.tables import COORDINATES
+from nodules.scans.geometry import IDENTITY, Geometry
+from nodules.scans.write import Volume, write_archive
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 POINT = ["seriesuid", *COORDINATES]

@@ -8,26 +8,27 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # These check and pass on what comes from params.yaml, whose values DVC tracks by themselves.
 CANNOT_CHANGE_RESULTS = {
-    "nodules/params.py",
-    "nodules/params_base.py",
-    "nodules/params_detect.py",
-    "nodules/params_networks.py",
-    "nodules/params_file.py",
+    "nodules/params/sections.py",
+    "nodules/params/base.py",
+    "nodules/params/detect.py",
+    "nodules/params/networks.py",
+    "nodules/params/file.py",
     "stages/command.py",
     # However files come from Zenodo, they have the md5 that is pinned, or are refused.
-    "nodules/archive.py",
-    "nodules/bigfiles.py",
-    "nodules/fetch.py",
-    "nodules/registry.py",
-    "nodules/retry.py",
-    "nodules/zenodo.py",
+    "nodules/sources/archive_check.py",
+    "nodules/download/disk.py",
+    "nodules/download/fetch.py",
+    "nodules/sources/zenodo_pins.py",
+    "nodules/download/retry.py",
+    "nodules/sources/zenodo.py",
     "stages/source.py",
 }
-DATA_OF_MODULES = {"nodules/luna16.py": "nodules/luna16_scans.csv"}
+DATA_OF_MODULES = {"nodules/luna16/official.py": "nodules/luna16/scans.csv"}
 
 
 def module_of(stage: str) -> Path:

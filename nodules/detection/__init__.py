@@ -1,0 +1,1 @@
+"""Searching whole scans for nodules."""

@@ -1,0 +1,187 @@
+"""One scan's discs: where its slices look like nodules, and what the localizer says there.
+
+Planes and patches are cut by `nodules.patches.grid`, like those that the networks trained on, from
+the same grid: their slices, spacing and padding are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nodules.detection.linking import PLACE
+from nodules.detection.region import LungRegion
+from nodules.patches.grid import Grid, cut_patches, make_grid, needed_slices
+from nodules.scans.geometry import Geometry
+
+if TYPE_CHECKING:
+    from nodules.detection.dense import Scorer
+
+# Positions beside one that must not score higher, so many strides to each side.
+_NEIGHBOURS = 1
+# A patch's outputs below this are nonsense: no nodule of LUNA16 is under 3 mm.
+_SMALLEST_MM = 2.0
+# Patches in memory, and a call of the localizer: at most so many, and so many bytes.
+_LOCALIZED_AT_ONCE = 4096
+_LOCALIZED_BYTES = 2**28
+
+
+def find_discs(
+    volume_hu: NDArray[np.int16],
+    grid: Grid,
+    region: LungRegion,
+    scorer: Scorer,
+    localize: Callable[[NDArray[np.int16]], NDArray[np.float32]],
+    threshold: float,
+) -> pd.DataFrame:
+    """Find a scan's discs.
+
+    Parameters
+    ----------
+    volume_hu
+        The scan, int16 of shape (slices, rows, columns), HU.
+    grid
+        Of its patches.
+    region
+        Where to look; discs with centres elsewhere are left out.
+    scorer
+        The classifier.
+    localize
+        The localizer: from patches, int16 of shape (N, depth, size, size), to x_px, y_px and
+        diameter_px, shape (N, 3).
+    threshold
+        Candidates are local maxima of the score that reach this.
+
+    Returns
+    -------
+    discs
+        ``slice`` of the grid, ``x_mm``, ``y_mm``, ``z_mm`` from the grid's first point along its
+        axes, ``diameter_mm`` and ``probability``.
+    """
+    found = list(score_slices(volume_hu, grid, region, scorer, threshold))
+    centers_xyz = np.concatenate([np.empty((0, 3), np.int64), *(centers for centers, _ in found)])
+    scores = np.concatenate([np.empty(0, np.float32), *(own for _, own in found)])
+    index_xyz = centers_xyz.astype(np.float64)
+    diameter_px = np.empty(len(scores))
+    patch_bytes = volume_hu.itemsize * grid.shape.depth * grid.shape.size_px**2
+    at_once = min(_LOCALIZED_AT_ONCE, _LOCALIZED_BYTES // patch_bytes)
+    for start in range(0, len(scores), at_once):
+        some = slice(start, start + at_once)
+        slices = ((z, volume_hu[z]) for z in needed_slices(grid, centers_xyz[some]))
+        outputs = localize(cut_patches(slices, grid, centers_xyz[some])).astype(np.float64)
+        index_xyz[some, :2] += outputs[:, :2] - (grid.shape.size_px - 1) / 2
+        diameter_px[some] = outputs[:, 2]
+    spacing_xyz_mm = np.asarray(grid.geometry.spacing_xyz_mm)
+    pixel_mm = np.sqrt(spacing_xyz_mm[0] * spacing_xyz_mm[1])
+    discs = pd.DataFrame({"slice": centers_xyz[:, 2]})
+    discs[PLACE] = index_xyz * spacing_xyz_mm
+    discs["diameter_mm"] = np.maximum(diameter_px * pixel_mm, _SMALLEST_MM)
+    discs["probability"] = scores.astype(np.float64)
+    return discs[region.contains(index_xyz * grid.ratio_xyz)].reset_index(drop=True)
+
+
+def score_slices(
+    volume_hu: NDArray[np.int16],
+    grid: Grid,
+    region: LungRegion,
+    scorer: Scorer,
+    threshold: float,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Score a scan slice by slice.
+
+    Parameters
+    ----------
+    volume_hu, grid, region, scorer, threshold
+        As for `find_discs`.
+
+    Yields
+    ------
+    centers_xyz
+        Grid indices of one slice's candidates, shape (N, 3), N at least 1.
+    scores
+        Theirs, shape (N,).
+    """
+    stride = scorer.stride_px
+    columns, rows, slices = grid.geometry.size_xyz
+    x, y = np.arange(0, columns, stride), np.arange(0, rows, stride)
+    index_xyz = np.stack(np.broadcast_arrays(x, y[:, None], 0), axis=-1)
+    for z in range(slices):
+        index_xyz[..., 2] = z
+        is_wanted = region.contains(index_xyz * grid.ratio_xyz)
+        if not is_wanted.any():
+            continue
+        used_y, used_x = (np.flatnonzero(is_wanted.any(axis=axis)) for axis in (1, 0))
+        box = slice(used_y[0], used_y[-1] + 1), slice(used_x[0], used_x[-1] + 1)
+        first_xy = (int(x[box[1]][0]), int(y[box[0]][0]))
+        is_wanted = is_wanted[box]
+        block_hu = cut_block(volume_hu, grid, first_xy, z, is_wanted.shape, stride)
+        scores = scorer.score(block_hu, is_wanted)
+        highest = ndimage.maximum_filter(scores, 2 * _NEIGHBOURS + 1, mode="constant")
+        found = np.argwhere(is_wanted & (scores == highest) & (scores >= threshold))
+        if len(found):
+            centers = np.column_stack([found[:, ::-1] * stride + first_xy, np.full(len(found), z)])
+            yield centers.astype(np.int64), scores[tuple(found.T)]
+
+
+def cut_block(
+    volume_hu: NDArray[np.int16],
+    grid: Grid,
+    first_xy: tuple[int, int],
+    z: int,
+    positions: tuple[int, ...],
+    stride_px: int,
+) -> NDArray[np.int16]:
+    """Cut all that the patches of a rectangle of positions show, as one large patch.
+
+    Parameters
+    ----------
+    volume_hu
+        The scan.
+    grid
+        Of its patches.
+    first_xy
+        Grid index at the centre of the first patch.
+    z
+        Of their central slices.
+    positions
+        How many along y and x.
+    stride_px
+        From one to the next.
+
+    Returns
+    -------
+    block_hu
+        int16 of shape (depth, rows, columns): the patch at position (i, j) starts at
+        (i * stride_px, j * stride_px).
+    """
+    size = grid.shape.size_px
+    rows, columns = ((count - 1) * stride_px + size for count in positions)
+    side = max(rows, columns) | 1
+    large = make_grid(grid.native, replace(grid.shape, size_px=side))
+    center = np.array([[first + side // 2 - size // 2 for first in first_xy] + [z]])
+    slices = ((k, volume_hu[k]) for k in needed_slices(large, center))
+    return cut_patches(slices, large, center)[0, :, :rows, :columns]
+
+
+def find_world(findings: pd.DataFrame, geometry: Geometry) -> NDArray[np.float64]:
+    """Give the world coordinates of findings.
+
+    Parameters
+    ----------
+    findings
+        With `PLACE`, mm from the grid's first point along its axes.
+    geometry
+        Of the grid.
+
+    Returns
+    -------
+    world_xyz_mm
+        Shape (N, 3), LPS.
+    """
+    return geometry.world_from_index(findings[PLACE].to_numpy() / geometry.spacing_xyz_mm)

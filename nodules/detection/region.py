@@ -1,0 +1,132 @@
+"""Where in a scan nodules are looked for: the lungs, closed over what grows into them.
+
+`nodules.scans.lungs` would rather miss lungs than make some up, since negatives are drawn from
+them. Here it is the other way round: a place too many costs time and perhaps a false positive, one
+too few a nodule. So large bays and holes (nodules on the pleura, vessels, the slices that
+`nodules.scans.lungs` gives up) are filled and a margin is added.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nodules.scans.geometry import Geometry
+from nodules.scans.lungs import IN_PLANE, body_mask, coarse_steps_zyx, lung_mask
+
+_log = logging.getLogger(__name__)
+
+# From the lungs' grid to the region's, about 4 mm apart.
+_CELL = 2
+# Bays this much across on either side are filled: large nodules in them belong to the region.
+_CLOSING_MM = 12.0
+# Nodules that sit on the pleura have their centres outside of the lungs by up to this.
+_MARGIN_MM = 6.0
+# Denser than room air, which is -1000; less dense than anything else.
+_LUNG_HU = (-960, -500)
+# Rims of partial volumes are thinner, lungs thicker.
+_RIM_MM = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class LungRegion:
+    """Which voxels of a scan to look at.
+
+    Parameters
+    ----------
+    mask
+        bool of shape (cells along z, y, x).
+    cell_zyx
+        Voxels of the scan that a cell covers along each axis.
+    """
+
+    mask: NDArray[np.bool_]
+    cell_zyx: NDArray[np.int64]
+
+    def contains(self, index_xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether points lie in the region.
+
+        Parameters
+        ----------
+        index_xyz
+            Continuous voxel indices of the scan, shape (..., 3).
+
+        Returns
+        -------
+        inside
+            bool of shape (...): whether their nearest voxels do; False beyond the scan's cells.
+        """
+        cell = np.floor((index_xyz[..., ::-1] + 0.5) / self.cell_zyx).astype(np.int64)
+        is_inside: NDArray[np.bool_] = np.asarray(
+            ((cell >= 0) & (cell < self.mask.shape)).all(axis=-1)
+        )
+        cell = np.where(is_inside[..., None], cell, 0)
+        inside: NDArray[np.bool_] = is_inside & self.mask[tuple(np.moveaxis(cell, -1, 0))]
+        return inside
+
+
+def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str) -> LungRegion:
+    """Find where nodules can be.
+
+    Parameters
+    ----------
+    volume_hu
+        The scan, int16 of shape (slices, rows, columns), HU.
+    geometry
+        Its geometry.
+    name
+        The scan, for the warning.
+
+    Returns
+    -------
+    region
+        The lungs, closed and widened; where there are none, the whole body, or else the whole
+        scan, with a warning.
+    """
+    step_zyx = coarse_steps_zyx(geometry)
+    coarse_hu = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
+    spacing_zyx_mm = step_zyx * geometry.spacing_xyz_mm[::-1]
+    body = body_mask(coarse_hu, spacing_zyx_mm)
+    lungs = lung_mask(coarse_hu, spacing_zyx_mm) | _cut_open(coarse_hu, body, spacing_zyx_mm)
+    cell_zyx = step_zyx * _CELL
+    if not lungs.any():
+        _log.warning("%s: no lungs found: the whole body is searched", name)
+        whole = _filled(_in_cells(body))
+        return LungRegion(whole if whole.any() else ~whole, cell_zyx)
+    cells = _in_cells(lungs)
+    cell_mm = spacing_zyx_mm * _CELL
+    wide = ndimage.distance_transform_edt(~cells, cell_mm) <= _CLOSING_MM
+    # All is air beyond the scan, but a closing there must not eat into it.
+    padded = np.pad(wide, 1, mode="edge")
+    inner_mm = ndimage.distance_transform_edt(padded, cell_mm)[1:-1, 1:-1, 1:-1]
+    return LungRegion(_filled((inner_mm > _CLOSING_MM - _MARGIN_MM) | cells), cell_zyx)
+
+
+def _cut_open(
+    coarse_hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_zyx_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Find lungs whose chest wall lies beside the field of view: they have body before and behind.
+
+    What is about the body but as dense as lungs, the table's foam, has not.
+    """
+    behind = np.logical_or.accumulate(body, axis=1)
+    before = np.logical_or.accumulate(body[:, ::-1], axis=1)[:, ::-1]
+    low, high = _LUNG_HU
+    smooth_hu = ndimage.uniform_filter(coarse_hu, 3)
+    is_dense = behind & before & (smooth_hu > low) & (smooth_hu < high)
+    thick = max(1, round(_RIM_MM / 2 / float(spacing_zyx_mm[1])))
+    return ndimage.binary_opening(is_dense, IN_PLANE, thick)
+
+
+def _in_cells(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    for axis, size in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, np.arange(0, size, _CELL), axis)
+    return mask
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.stack([ndimage.binary_fill_holes(slice_mask) for slice_mask in mask])

@@ -1,0 +1,1 @@
+"""Metrics on patches, with intervals over patients."""

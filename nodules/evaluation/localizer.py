@@ -1,0 +1,250 @@
+"""How far the localizer's centre and diameter are off, in pixels and in millimetres.
+
+Pixels become millimetres by the patch's own spacing: x by x, y by y, and the diameter, which has no
+one direction, by the geometric mean of the two, which keeps the circle's area.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nodules.evaluation.bootstrap import CONFIDENCE, Resamples, resample_patients, summarise
+from nodules.evaluation.predictions import select_part
+
+TARGETS = ("x_px", "y_px", "diameter_px")
+_SPACINGS = ("spacing_x_mm", "spacing_y_mm")
+
+# The size classes of solid nodules in ACR Lung-RADS v2022 (categories 2, 3, 4A and 4B at baseline;
+# Christensen et al., J. Am. Coll. Radiol. 21, 2024, doi:10.1016/j.jacr.2023.09.009). The borders at
+# 6 and 8 mm are also those of the Fleischner Society (MacMahon et al., Radiology 284, 2017,
+# doi:10.1148/radiol.2017161659). Each band holds its lower border and not its upper.
+DIAMETER_BANDS_MM = {
+    "under_6": (0.0, 6.0),
+    "from_6_to_8": (6.0, 8.0),
+    "from_8_to_15": (8.0, 15.0),
+    "from_15": (15.0, np.inf),
+}
+
+
+def constant_guess(predictions: pd.DataFrame) -> dict[str, float]:
+    """Give what a guesser that never looks would say: the training part's medians.
+
+    The median is the constant with the smallest mean absolute error.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        With rows of part ``train``: ``seriesuid``, ``patient``, ``part``, ``x_px``, ``y_px`` and
+        ``diameter_px``.
+
+    Returns
+    -------
+    dict
+        ``x_px``, ``y_px`` and ``diameter_px``.
+
+    Raises
+    ------
+    ValueError
+        If the training part is empty or a number is not finite.
+    """
+    rows = select_part(predictions, "train", TARGETS)
+    return {target: float(rows[target].median()) for target in TARGETS}
+
+
+def localizer_metrics(
+    predictions: pd.DataFrame, constant: dict[str, float], n_bootstraps: int, seed: int
+) -> dict[str, Any]:
+    """Measure the localizer on test, beside a constant guess, and on validation without intervals.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row a patch: ``seriesuid``, ``patient``, ``part``, ``spacing_x_mm``, ``spacing_y_mm``,
+        the truth ``x_px``, ``y_px`` and ``diameter_px``, and each of these with ``predicted_``.
+    constant : dict
+        The guess to compare with, of `constant_guess`: ``x_px``, ``y_px``, ``diameter_px``. In
+        millimetres it differs from patch to patch with the spacing, as a prediction does.
+    n_bootstraps, seed : int
+        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+
+    Returns
+    -------
+    dict
+        ``bootstrap``, ``constant`` and ``test``: there ``n`` (``patches``, ``patients``) and, for
+        ``model`` and ``constant`` alike, each of ``x``, ``y``, ``centre`` (distance) and
+        ``diameter`` in ``_px`` and ``_mm`` with ``mae``, the dict of
+        `nodules.evaluation.bootstrap.summarise`, and ``median``, the median absolute error. Under
+        ``by_diameter_mm`` the same for centre and diameter in mm by the nodule's true diameter,
+        without intervals, as a band may hold very few patients: its ``n`` says how few. An empty
+        band has its ``n`` alone. ``validation`` has ``n`` and ``model`` alone.
+
+    Raises
+    ------
+    ValueError
+        If a part is empty or test has a single patient, a number is not finite, a spacing or a true
+        diameter is not positive, or the constant lacks a key.
+    """
+    if set(constant) != set(TARGETS):
+        msg = f"Expected a constant with keys {list(TARGETS)}. Received: {sorted(constant)}"
+        raise ValueError(msg)
+    test = measurable_rows(predictions, "test")
+    validation = measurable_rows(predictions, "validation")
+    on_validation = measure_errors(validation, constant, 0, seed)
+    return {
+        "bootstrap": {"resamples": n_bootstraps, "confidence": CONFIDENCE},
+        "constant": constant,
+        "test": measure_errors(test, constant, n_bootstraps, seed),
+        "validation": {key: on_validation[key] for key in ("n", "model")},
+    }
+
+
+def measure_errors(
+    rows: pd.DataFrame,
+    constant: Mapping[str, float | pd.Series],
+    n_bootstraps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure patches, of one part or of the test parts of several folds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `measurable_rows`.
+    constant : mapping
+        As for `localizer_metrics`; a guess may be a series, one value a row.
+    n_bootstraps, seed : int
+        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+
+    Returns
+    -------
+    dict
+        What `localizer_metrics` has under ``test``.
+    """
+    guesses = rows.assign(**{f"predicted_{name}": value for name, value in constant.items()})
+    errors = {"model": _absolute_errors(rows), "constant": _absolute_errors(guesses)}
+    resamples = resample_patients(rows["patient"], n_bootstraps, seed)
+    return {
+        "n": {"patches": len(rows), "patients": int(rows["patient"].nunique())},
+        **{who: _summaries(error, resamples) for who, error in errors.items()},
+        "by_diameter_mm": {
+            band: _band(rows, errors, low_mm, high_mm)
+            for band, (low_mm, high_mm) in DIAMETER_BANDS_MM.items()
+        },
+    }
+
+
+def error_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Error of every test patch against the nodule's size, for a scatter plot.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `localizer_metrics`.
+
+    Returns
+    -------
+    DataFrame
+        ``diameter_mm`` (true), ``centre_error_mm`` (distance) and ``diameter_error_mm`` (predicted
+        less true: above 0 where the nodule is taken for larger); one row a patch, in order.
+
+    Raises
+    ------
+    ValueError
+        As for `localizer_metrics`.
+    """
+    rows = measurable_rows(predictions, "test")
+    difference_px = rows["predicted_diameter_px"] - rows["diameter_px"]
+    return pd.DataFrame(
+        {
+            "diameter_mm": rows["diameter_px"] * _mean_spacing_mm(rows),
+            "centre_error_mm": _absolute_errors(rows)["centre_mm"],
+            "diameter_error_mm": difference_px * _mean_spacing_mm(rows),
+        }
+    ).reset_index(drop=True)
+
+
+def measurable_rows(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Take one part's rows, checked.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `localizer_metrics`.
+    part : str
+        ``train``, ``validation`` or ``test``.
+
+    Returns
+    -------
+    DataFrame
+        The part's rows in the table's order, numbered anew; at least one.
+
+    Raises
+    ------
+    ValueError
+        If the part is empty, a number is not finite, or a spacing or a true diameter not positive.
+    """
+    numbers = (*_SPACINGS, *TARGETS, *(f"predicted_{target}" for target in TARGETS))
+    rows = select_part(predictions, part, numbers)
+    for column in (*_SPACINGS, "diameter_px"):
+        wrong = rows[rows[column] <= 0]
+        if not wrong.empty:
+            first = wrong.iloc[0]
+            msg = (
+                f"Expected {column} above 0 in part '{part}'. Received: {column}={first[column]}, "
+                f"seriesuid={first['seriesuid']} ({len(wrong)} such patches)"
+            )
+            raise ValueError(msg)
+    return rows
+
+
+def _mean_spacing_mm(rows: pd.DataFrame) -> pd.Series:
+    return (rows["spacing_x_mm"] * rows["spacing_y_mm"]) ** 0.5
+
+
+def _absolute_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    x_px, y_px, diameter_px = ((rows[f"predicted_{t}"] - rows[t]).abs() for t in TARGETS)
+    x_mm, y_mm = x_px * rows["spacing_x_mm"], y_px * rows["spacing_y_mm"]
+    return pd.DataFrame(
+        {
+            "x_px": x_px,
+            "x_mm": x_mm,
+            "y_px": y_px,
+            "y_mm": y_mm,
+            "centre_px": np.hypot(x_px, y_px),
+            "centre_mm": np.hypot(x_mm, y_mm),
+            "diameter_px": diameter_px,
+            "diameter_mm": diameter_px * _mean_spacing_mm(rows),
+        }
+    )
+
+
+def _summaries(errors: pd.DataFrame, resamples: Resamples) -> dict[str, Any]:
+    return {
+        str(name): {"mae": summarise(resamples.means(error)), "median": float(error.median())}
+        for name, error in errors.items()
+    }
+
+
+def _band(
+    rows: pd.DataFrame, errors: dict[str, pd.DataFrame], low_mm: float, high_mm: float
+) -> dict[str, Any]:
+    diameter_mm = rows["diameter_px"] * _mean_spacing_mm(rows)
+    within = (diameter_mm >= low_mm) & (diameter_mm < high_mm)
+    n = {"patches": int(within.sum()), "patients": int(rows.loc[within, "patient"].nunique())}
+    if not within.any():
+        return {"n": n}
+    means = {
+        who: {
+            name: {
+                "mae": {"value": float(error.loc[within, name].mean())},
+                "median": float(error.loc[within, name].median()),
+            }
+            for name in ("centre_mm", "diameter_mm")
+        }
+        for who, error in errors.items()
+    }
+    return {"n": n, **means}

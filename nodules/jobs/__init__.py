@@ -1,0 +1,1 @@
+"""Long work: in parallel, interrupted and gone on with."""

@@ -1,0 +1,1 @@
+"""The challenge: its rules, its tables and its official scans."""

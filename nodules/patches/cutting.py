@@ -1,0 +1,114 @@
+"""One scan's patches: the work that is done in parallel, on a machine that may be another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
+from nodules.patches.grid import Grid, cut_patches, needed_slices
+from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
+from nodules.scans.read import Scan, read_slices, stream_slices
+
+_CENTER = ["center_x", "center_y", "center_z"]
+
+
+@dataclass(frozen=True, eq=False)
+class CutTask:
+    """What to cut out of one scan.
+
+    Parameters
+    ----------
+    scan
+        Where its voxels are.
+    grid
+        The grid of its patches.
+    nodules, excluded
+        From `nodules.patches.findings`.
+    sample
+        The patches that headers and tables decide.
+    sampling
+        What to sample.
+    code
+        Digest of the library that made this task.
+    """
+
+    scan: Scan
+    grid: Grid
+    nodules: pd.DataFrame
+    excluded: pd.DataFrame
+    sample: ScanSample
+    sampling: Sampling
+    code: str = CODE
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides the result."""
+        tables = (self.nodules, self.excluded, self.sample.patches)
+        return digest(
+            self.code,
+            self.scan.seriesuid,
+            self.scan.header,
+            self.scan.checksum,
+            self.sampling,
+            *(table.to_csv().encode() for table in tables),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CutScan:
+    """What was cut out of one scan.
+
+    Parameters
+    ----------
+    key
+        Of the task.
+    sample
+        All patches, those anywhere in the lungs too.
+    patches
+        int16 of shape (len(sample.patches), depth, size, size), HU.
+    """
+
+    key: str
+    sample: ScanSample
+    patches: NDArray[np.int16]
+
+
+def cut_scan(task: CutTask) -> CutScan:
+    """Cut one scan's patches, reading it once.
+
+    Parameters
+    ----------
+    task
+        What to cut.
+
+    Returns
+    -------
+    cut
+        The patches.
+
+    Raises
+    ------
+    ValueError
+        If the voxels are damaged, or this process runs other code than the one that asks.
+    """
+    refuse_other_code(task.code)
+    sample, scan, grid = task.sample, task.scan, task.grid
+    if task.sampling.random_lung_per_scan == 0:
+        centers = sample.patches[_CENTER].to_numpy(np.int64)
+        slices = stream_slices(scan, needed_slices(grid, centers)) if len(centers) else ()
+        return CutScan(task.key, sample, cut_patches(slices, grid, centers))
+    # Imported late: SciPy is only needed where lungs are.
+    from nodules.scans.lungs import lung_voxels
+
+    volume_hu = read_slices(scan, range(grid.native.size_xyz[2]))
+    lungs = lung_voxels(volume_hu, grid.native)
+    more = sample_lungs(scan.seriesuid, grid, task.nodules, task.excluded, lungs, task.sampling)
+    sample = ScanSample(
+        pd.concat([sample.patches, more.patches], ignore_index=True), sample.counts + more.counts
+    )
+    centers = sample.patches[_CENTER].to_numpy(np.int64)
+    return CutScan(task.key, sample, cut_patches(enumerate(volume_hu), grid, centers))

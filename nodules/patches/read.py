@@ -1,0 +1,162 @@
+"""The patches of one part of the split, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nodules.splits.parts import audit
+
+
+def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
+    """Read the index of several subsets' patches.
+
+    Parameters
+    ----------
+    patches
+        The folder with one folder a subset.
+    subsets
+        Which ones.
+
+    Returns
+    -------
+    index
+        One row a patch, in the subsets' order; ``row`` is its place in its subset's
+        ``patches.npy``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a subset's patches are missing.
+    ValueError
+        If an index is damaged.
+    """
+    frames = []
+    for subset in subsets:
+        path = _file(patches, subset, "index.parquet")
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            msg = f"{path}: Expected a whole Parquet file. Received: {error}"
+            raise ValueError(msg) from error
+        frames.append(frame.assign(row=np.arange(len(frame))))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _file(patches: Path, subset: int, name: str) -> Path:
+    path = patches / f"subset{subset}" / name
+    if not path.is_file():
+        msg = f"{path}: Expected the patches of subset {subset}. Received: no file"
+        raise FileNotFoundError(msg)
+    return path
+
+
+def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
+    """Read the list of several subsets' scans, those without patches too.
+
+    Parameters
+    ----------
+    patches
+        The folder with one folder a subset.
+    subsets
+        Which ones.
+
+    Returns
+    -------
+    scans
+        ``seriesuid``, ``patient``, ``subset``, ``nodules``, ``positives`` and ``negatives``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a subset's patches are missing.
+    """
+    ids = {"seriesuid": str, "patient": str}
+    # A patient may be called NA: no id is a missing value.
+    frames = [
+        pd.read_csv(_file(patches, subset, "scans.csv"), dtype=ids, keep_default_na=False)
+        for subset in subsets
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def assign_parts(index: pd.DataFrame, part_of: dict[str, str]) -> pd.DataFrame:
+    """Add the column ``part`` to an index, audited.
+
+    Parameters
+    ----------
+    index
+        From `read_index`.
+    part_of
+        Patient to part.
+
+    Returns
+    -------
+    index
+        With ``part``.
+
+    Raises
+    ------
+    ValueError
+        If a patient has no part; `nodules.splits.parts.LeakError` if something is in two.
+    """
+    parts = index["patient"].map(part_of)
+    if parts.isna().any():
+        patient = index.loc[parts.isna(), "patient"].iloc[0]
+        msg = f"split: Expected a part for every patient. Received: none for {patient}"
+        raise ValueError(msg)
+    audit(index, parts)
+    return index.assign(part=parts)
+
+
+def read_patches(patches: Path, index: pd.DataFrame) -> NDArray[np.int16]:
+    """Read the patches that an index names.
+
+    Parameters
+    ----------
+    patches
+        The folder with one folder a subset.
+    index
+        Rows of `read_index`.
+
+    Returns
+    -------
+    images_hu
+        int16 of shape (len(index), depth, size, size), in the rows' order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a subset's patches are missing.
+    ValueError
+        If a store is damaged, shorter than its index, or of other patches than the first.
+    """
+    stores = {
+        subset: _load(_file(patches, subset, "patches.npy")) for subset in index["subset"].unique()
+    }
+    shape = next(iter(stores.values())).shape[1:]
+    images_hu = np.empty((len(index), *shape), dtype=np.int16)
+    for subset, store in stores.items():
+        is_own = (index["subset"] == subset).to_numpy()
+        rows = index.loc[is_own, "row"].to_numpy()
+        if store.shape[1:] != shape or rows.max() >= len(store):
+            msg = (
+                f"{_file(patches, subset, 'patches.npy')}: Expected at least {rows.max() + 1} "
+                f"patches of shape {shape}, as index.parquet says. Received: shape {store.shape}"
+            )
+            raise ValueError(msg)
+        images_hu[is_own] = store[rows]
+    return images_hu
+
+
+def _load(path: Path) -> NDArray[np.int16]:
+    try:
+        store: NDArray[np.int16] = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        msg = f"{path}: Expected a whole .npy file. Received: {error}"
+        raise ValueError(msg) from error
+    return store

@@ -1,0 +1,1 @@
+"""A CT scan: its record, its geometry and its voxels, however they are stored."""

@@ -1,0 +1,1 @@
+"""Where data come from: what ``data.source`` in params.yaml names."""

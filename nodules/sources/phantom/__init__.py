@@ -1,0 +1,1 @@
+"""Chest CTs made from nothing, in LUNA16's layout."""

@@ -1,0 +1,240 @@
+"""Painting tubes and lesions into a volume, each within its own box, with edges a pixel wide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodules.sources.phantom.anatomy import Tubes
+from nodules.sources.phantom.lesions import Lesion
+
+Volume = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Local coordinates of the voxel centres along each axis, evenly increasing, mm."""
+
+    x: Volume
+    y: Volume
+    z: Volume
+
+    @property
+    def pixel_mm(self) -> float:
+        """In-plane distance of voxel centres."""
+        return float(self.x[1] - self.x[0])
+
+    @property
+    def slice_mm(self) -> float:
+        """Distance of slices."""
+        return float(self.z[1] - self.z[0])
+
+    def grids(self) -> tuple[Volume, Volume, Volume]:
+        """Broadcastable x, y, z of shapes (1, 1, X), (1, Y, 1), (Z, 1, 1)."""
+        return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
+
+
+def paint_tubes(
+    volume: Volume, axes: Axes, tubes: Tubes, hu: float, around_hu: float | None = None
+) -> None:
+    """Paint tubes in place.
+
+    Parameters
+    ----------
+    volume
+        HU, shape (Z, Y, X).
+    axes
+        Where its voxels are.
+    tubes
+        What to paint.
+    hu
+        Intensity of the tubes.
+    around_hu
+        What an edge fades to; a voxel that is denser stays as it is. If None, an edge fades to what
+        is there.
+    """
+    # Slices average over their thickness: seen along z, a thin tube is as wide as a slice.
+    squeeze = min(1.0, 1.2 * axes.pixel_mm / axes.slice_mm)
+    edge_mm = 1.1 * axes.pixel_mm
+    low = np.minimum(tubes.start_xyz_mm, tubes.end_xyz_mm)
+    high = np.maximum(tubes.start_xyz_mm, tubes.end_xyz_mm)
+    margin = np.maximum(tubes.start_radius_mm, tubes.end_radius_mm) + edge_mm / 2
+    margin_xyz = margin[:, None] * np.array([1, 1, 1 / squeeze])
+    boxes = [
+        np.stack(
+            [
+                np.searchsorted(axis, low[:, i] - margin_xyz[:, i]),
+                np.searchsorted(axis, high[:, i] + margin_xyz[:, i]),
+            ],
+            axis=1,
+        ).tolist()
+        for i, axis in enumerate((axes.x, axes.y, axes.z))
+    ]
+    starts = (tubes.start_xyz_mm * [1, 1, squeeze]).astype(np.float32)
+    vectors = (tubes.end_xyz_mm * [1, 1, squeeze]).astype(np.float32) - starts
+    lengths_squared = (vectors**2).sum(axis=1).tolist()
+    start_radii = tubes.start_radius_mm.tolist()
+    tapers = (tubes.end_radius_mm - tubes.start_radius_mm).tolist()
+    z_squeezed = axes.z * np.float32(squeeze)
+    for i, ((x0, x1), (y0, y1), (z0, z1)) in enumerate(zip(*boxes, strict=True)):
+        if x0 == x1 or y0 == y1 or z0 == z1:
+            continue
+        dx = (axes.x[x0:x1] - starts[i, 0])[None, None, :]
+        dy = (axes.y[y0:y1] - starts[i, 1])[None, :, None]
+        dz = (z_squeezed[z0:z1] - starts[i, 2])[:, None, None]
+        vx, vy, vz = vectors[i]
+        along = (dx * vx + dy * vy) + dz * vz
+        along *= 1 / lengths_squared[i]
+        np.maximum(along, 0, out=along)
+        np.minimum(along, 1, out=along)
+        squared = (dx - along * vx) ** 2
+        squared += (dy - along * vy) ** 2
+        squared += (dz - along * vz) ** 2
+        share = np.sqrt(squared, out=squared)
+        along *= tapers[i]
+        share -= along
+        share *= -1 / edge_mm
+        share += start_radii[i] / edge_mm + 0.5
+        np.maximum(share, 0, out=share)
+        np.minimum(share, 1, out=share)
+        box = volume[z0:z1, y0:y1, x0:x1]
+        if around_hu is None:
+            box += share * (hu - box)
+        else:
+            is_touched = share > 0
+            share *= hu - around_hu
+            share += around_hu
+            np.maximum(box, share, out=box, where=is_touched)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A lobulated ellipsoid whose volume and centroid are a given ball's, but for spicules."""
+
+    rotation: NDArray[np.float64]
+    axes_mm: NDArray[np.float64]
+    lobe_directions: NDArray[np.float64]
+    lobe_heights: NDArray[np.float64]
+    shift_xyz_mm: NDArray[np.float64]
+
+    def depth_mm(self, dx: Volume, dy: Volume, dz: Volume) -> Volume:
+        """Depth below the surface at broadcastable offsets from the centroid."""
+        offsets = (dx - self.shift_xyz_mm[0], dy - self.shift_xyz_mm[1], dz - self.shift_xyz_mm[2])
+        rows = (self.rotation / self.axes_mm[:, None]).astype(np.float32)
+        unit = [(offsets[0] * r[0] + offsets[1] * r[1]) + offsets[2] * r[2] for r in rows]
+        radius = np.sqrt(unit[0] ** 2 + unit[1] ** 2 + unit[2] ** 2)
+        safe = np.maximum(radius, np.float32(1e-6))
+        surface = _star_radius([u / safe for u in unit], self.lobe_directions, self.lobe_heights)
+        return np.asarray((surface - radius) * np.float32(self.axes_mm.min()), dtype=np.float32)
+
+
+def _star_radius(
+    direction: list[Volume], lobe_directions: NDArray[np.float64], lobe_heights: NDArray[np.float64]
+) -> Volume:
+    radius = np.ones_like(direction[0])
+    for lobe, height in zip(lobe_directions.astype(np.float32), lobe_heights, strict=True):
+        cosine = direction[0] * lobe[0] + direction[1] * lobe[1] + direction[2] * lobe[2]
+        radius += np.float32(height) * np.exp(np.float32(3.5) * (cosine - 1))
+    return radius
+
+
+def _sphere_directions(count: int) -> NDArray[np.float64]:
+    """Evenly spread unit vectors, shape (count, 3): a Fibonacci lattice."""
+    index = np.arange(count) + 0.5
+    z = 1 - 2 * index / count
+    angle = np.pi * (1 + 5**0.5) * index
+    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
+
+
+def _draw_shape(rng: np.random.Generator, lesion: Lesion) -> _Shape:
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    stretch = rng.uniform(-1, 1, 3) * 0.15
+    lobes = int(rng.integers(3, 9))
+    heights = rng.uniform(-0.25, 0.4, lobes) * rng.uniform(0.2, 1.0)
+    if lesion.kind == "scar":
+        stretch += np.array([0.55, 0.0, -0.45])
+    axes = np.exp(stretch - stretch.mean())
+    lobe_directions = rng.normal(size=(lobes, 3))
+    lobe_directions /= np.linalg.norm(lobe_directions, axis=1, keepdims=True)
+
+    # Volume and centroid of the star-shaped body r(n), by quadrature over the sphere.
+    normals = _sphere_directions(2000)
+    radius = _star_radius(list(normals.T), lobe_directions, heights)
+    mean_cube = float((radius**3).mean())
+    axes_mm = axes * (lesion.diameter_mm / 2) / np.cbrt(mean_cube)
+    centroid = 0.75 * (radius[:, None] ** 4 * normals).mean(axis=0) / mean_cube
+    shift = -(rotation * (centroid * axes_mm)[:, None]).sum(axis=0)
+    return _Shape(rotation, axes_mm, lobe_directions, heights, shift)
+
+
+def paint_lesion(
+    volume: Volume, axes: Axes, lesion: Lesion, center_xyz_mm: NDArray[np.float64], around_hu: float
+) -> None:
+    """Paint a lesion in place, averaged over the thickness of each slice.
+
+    Parameters
+    ----------
+    volume
+        HU, shape (Z, Y, X).
+    axes
+        Where its voxels are.
+    lesion
+        What to paint.
+    center_xyz_mm
+        Its centroid in the frame of `axes`, shape (3,).
+    around_hu
+        Intensity of the lung, which its edges fade to.
+    """
+    rng = np.random.default_rng(lesion.shape_seed)
+    shape = _draw_shape(rng, lesion)
+    reach_mm = 2.2 * float(shape.axes_mm.max()) + 2 * axes.pixel_mm
+    cut = [
+        slice(*np.searchsorted(axis, [middle - reach_mm, middle + reach_mm]).tolist())
+        for axis, middle in zip((axes.x, axes.y, axes.z), center_xyz_mm, strict=True)
+    ]
+    dx, dy, dz = Axes(
+        *(
+            axis[c] - np.float32(m)
+            for axis, c, m in zip((axes.x, axes.y, axes.z), cut, center_xyz_mm, strict=True)
+        )
+    ).grids()
+    softness = 2.0 if lesion.kind == "ground-glass" else 1.1
+    edge_mm = min(softness * axes.pixel_mm, lesion.diameter_mm / 2)
+    core_mm = 0.5 * lesion.diameter_mm / 2
+    painted: Volume = np.zeros(np.broadcast_shapes(dx.shape, dy.shape, dz.shape), np.float32)
+    for part in (-1 / 3, 0, 1 / 3):
+        depth = shape.depth_mm(dx, dy, dz + np.float32(part * axes.slice_mm))
+        painted += np.clip(depth / edge_mm + 0.5, 0, 1) * (lesion.rim_hu - around_hu)
+        if lesion.core_hu != lesion.rim_hu:
+            core = np.clip((depth - core_mm) / edge_mm + 0.5, 0, 1)
+            painted += core * (lesion.core_hu - lesion.rim_hu)
+    is_touched = painted > 0
+    painted /= 3
+    painted += around_hu
+    box = volume[cut[2], cut[1], cut[0]]
+    np.maximum(box, painted, out=box, where=is_touched)
+    if lesion.kind in {"solid", "part-solid"} and rng.random() < 0.3 and lesion.diameter_mm > 6:
+        _paint_spicules(rng, volume, axes, lesion, center_xyz_mm, around_hu)
+
+
+def _paint_spicules(
+    rng: np.random.Generator,
+    volume: Volume,
+    axes: Axes,
+    lesion: Lesion,
+    center_xyz_mm: NDArray[np.float64],
+    around_hu: float,
+) -> None:
+    count = int(rng.integers(5, 14))
+    direction = rng.normal(size=(count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    length_mm = lesion.diameter_mm * rng.uniform(0.6, 1.0, count)
+    spicules = Tubes(
+        center_xyz_mm + direction * lesion.diameter_mm * 0.3,
+        center_xyz_mm + direction * length_mm[:, None],
+        np.full(count, 0.7),
+        np.full(count, 0.25),
+    )
+    paint_tubes(volume, axes, spicules, lesion.rim_hu, around_hu)

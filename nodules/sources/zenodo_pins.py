@@ -1,0 +1,162 @@
+"""Which Zenodo record holds which LUNA16 file, and what each file must be.
+
+LUNA16 is split over two records. Zenodo's records API (``/api/records/<id>``) lists a record's
+files with sizes and md5 checksums. What it says the first time is *pinned* in a registry, a JSON
+file meant to be committed; any later difference is an error.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from nodules.download.fetch import Remote
+from nodules.download.retry import Patience, get_json
+
+_PART_1 = ["annotations.csv", "candidates_V2.zip", "evaluationScript.zip"]
+_PART_1 += [f"subset{k}.zip" for k in range(7)]
+_PART_2 = [f"subset{k}.zip" for k in range(7, 10)]
+
+RECORD_OF = dict.fromkeys(_PART_1, "3723295") | dict.fromkeys(_PART_2, "4121926")
+"""The record of each file that the pipeline can use."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a file must be: its size in bytes and its md5 in hexadecimal digits."""
+
+    size: int
+    md5: str
+
+
+def ask_and_pin(
+    names: Iterable[str], registry: Path, base_url: str, patience: Patience
+) -> dict[str, Remote]:
+    """Ask the records API where files are and what they must be, and pin what is new.
+
+    All files of `RECORD_OF` in a record that is asked are pinned, not only `names`.
+
+    Parameters
+    ----------
+    names
+        Keys of `RECORD_OF`.
+    registry
+        JSON file of pins; written, atomically, if it gains any.
+    base_url
+        Where ``/api/records/<id>`` is found.
+    patience
+        Time limits and retries.
+
+    Raises
+    ------
+    ConnectionError
+        If the API cannot be reached.
+    ValueError
+        If a name is unknown or not in its record, if the reply is no record, or if a size or
+        checksum is not the pinned one.
+    """
+    names = list(names)
+    check_names(names, RECORD_OF)
+    listed: dict[str, Remote] = {}
+    for record in sorted({RECORD_OF[name] for name in names}):
+        url = f"{base_url.rstrip('/')}/api/records/{record}"
+        files = _files_in(get_json(url, patience), url)
+        listed |= {name: file for name, file in files.items() if RECORD_OF[name] == record}
+    for name in names:
+        if name not in listed:
+            message = (
+                f"Expected {name} in record {RECORD_OF[name]} at {base_url}. "
+                f"Received only {sorted(listed)}."
+            )
+            raise ValueError(message)
+    _pin(listed.values(), registry, base_url)
+    return {name: listed[name] for name in names}
+
+
+def read_registry(path: Path) -> dict[str, Pin]:
+    """Read the pins, by file name; none if there is no registry yet.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a registry.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return {name: Pin(**pin) for name, pin in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        message = (
+            f'Expected {path} to hold {{"name": {{"size": n, "md5": "..."}}, ...}}. '
+            f"Received: {error}."
+        )
+        raise ValueError(message) from error
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that is not among those known.
+
+    Raises
+    ------
+    ValueError
+        Naming it and them.
+    """
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            message = f"Expected a name among {known}. Received {name!r}."
+            raise ValueError(message)
+
+
+def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
+    pinned = read_registry(registry)
+    before = dict(pinned)
+    for file in files:
+        received = Pin(file.size, file.md5)
+        expected = pinned.setdefault(file.name, received)
+        if received != expected:
+            message = (
+                f"Expected {file.name} with md5 {expected.md5} ({expected.size:,} bytes), as "
+                f"pinned in {registry}. Received md5 {file.md5} ({file.size:,} bytes) from "
+                f"{base_url}: the record has changed, or this is another one."
+            )
+            raise ValueError(message)
+    if pinned != before:
+        content = {name: asdict(pinned[name]) for name in sorted(pinned)}
+        registry.parent.mkdir(parents=True, exist_ok=True)
+        beside = registry.with_name(f".{registry.name}.partial")
+        beside.write_text(json.dumps(content, indent=2) + "\n")
+        beside.replace(registry)
+
+
+def _files_in(document: object, url: str) -> dict[str, Remote]:
+    """Read a record's list of files, of those that `RECORD_OF` knows."""
+    record: Any = document
+    try:
+        return {
+            file["key"]: Remote(
+                name=file["key"],
+                url=urljoin(url, file["links"]["self"]),
+                size=int(file["size"]),
+                md5=_md5_in(file["checksum"]),
+            )
+            for file in record["files"]
+            if file["key"] in RECORD_OF
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        message = (
+            f"Expected a record with files[].key, .size, .checksum and .links.self at {url}. "
+            f"Received {error!r} while reading it."
+        )
+        raise ValueError(message) from error
+
+
+def _md5_in(checksum: str) -> str:
+    found = re.fullmatch("md5:([0-9a-f]{32})", checksum)
+    if found is None:
+        message = f"checksum {checksum!r} is no md5:<32 hexadecimal digits>"
+        raise ValueError(message)
+    return found[1]

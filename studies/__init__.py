@@ -1,0 +1,1 @@
+"""Studies of quality that are no stage of the pipeline."""

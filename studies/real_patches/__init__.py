@@ -1,0 +1,1 @@
+"""How well networks tell real patches of nodules from others."""

@@ -1,0 +1,297 @@
+"""Quality on real patches: nested cross-validation, and models that score further files.
+
+    python -m studies.real_patches train PATCHES.npz --out FOLDER [--architecture resnet ...]
+    python -m studies.real_patches score FOLDER OTHER.npz [--json FILE]
+
+`train` shares the patches among ten folds in a ring (see `studies.real_patches.data`)
+and trains ten
+networks of each architecture, each on all folds but two neighbours. A fold is tested on the mean of
+the networks that have not seen it, two of each architecture, at the threshold with the best F1 on
+its two neighbours, each of these scored by the networks that have seen neither it nor the tested
+fold. So what is tested has had no part in the training, nor in the threshold. `score` takes the
+mean of all networks, at the threshold with the best F1 on the scores of the cross-validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nodules.evaluation.bootstrap import Resamples, resample_patients, summarise
+from nodules.evaluation.classifier import (
+    choose_threshold,
+    confusion_counts,
+    ranking_metrics,
+    threshold_metrics,
+)
+from nodules.files import atomic_folder, write_csv, write_json
+from nodules.jobs.resumable import work_through
+from nodules.jobs.workers import Workers
+from studies.real_patches.data import LabelledPatches, make_folds, read_labelled_patches
+from studies.real_patches.networks import NetworkTask, list_tasks, train_network
+from studies.real_patches.recipe import recipe_of
+
+_SEED = 16
+_RESAMPLES = 1000
+_SHOWN = ("roc_auc", "average_precision", "f1", "precision", "recall")
+_SUMMARY = "cross_validation.json"
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def nested_scores(
+    pair_scores: dict[tuple[int, int], FloatArray],
+    labels: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+) -> tuple[FloatArray, FloatArray]:
+    """Score each fold by the networks that have not seen it, and choose its threshold without it.
+
+    Parameters
+    ----------
+    pair_scores
+        For some pairs of folds (a < b), scores of shape (N,) by the network trained on the others;
+        read in the two folds only. Every fold must be in one.
+    labels
+        Shape (N,), 0 or 1.
+    folds
+        Shape (N,), the fold of each patch.
+
+    Returns
+    -------
+    scores, thresholds
+        float64 of shape (N,): each patch's mean score, and the threshold of its fold.
+    """
+    scores, thresholds = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
+    for tested in np.unique(folds):
+        is_tested = folds == tested
+        of_tested, inner_labels, inner_scores = [], [], []
+        for pair, by_pair in pair_scores.items():
+            if tested in pair:
+                is_inner = np.isin(folds, pair) & ~is_tested
+                of_tested.append(by_pair[is_tested])
+                inner_labels.append(labels[is_inner])
+                inner_scores.append(by_pair[is_inner])
+        scores[is_tested] = np.mean(of_tested, axis=0)
+        thresholds[is_tested] = choose_threshold(
+            np.concatenate(inner_labels), np.concatenate(inner_scores)
+        )
+    return scores, thresholds
+
+
+def measure(
+    labels: npt.NDArray[np.int64],
+    scores: FloatArray,
+    thresholds: FloatArray | float,
+    resamples: Resamples,
+) -> dict[str, Any]:
+    """Give the metrics with intervals, and the counts behind them.
+
+    Parameters
+    ----------
+    labels, scores
+        Shape (N,).
+    thresholds
+        One, or one a patch.
+    resamples
+        Of the N patches.
+
+    Returns
+    -------
+    dict
+        ``n``, ``confusion``, and each metric as `nodules.evaluation.bootstrap.summarise` gives it.
+    """
+    positive = labels == 1
+    confusion = confusion_counts(positive, scores >= thresholds, resamples)
+    roc_auc, average_precision = ranking_metrics(positive, scores, resamples)
+    metrics = threshold_metrics(**confusion) | {
+        "roc_auc": roc_auc,
+        "average_precision": average_precision,
+    }
+    return {
+        "n": {"patches": len(labels), "positive": int(positive.sum())},
+        "confusion": {name: int(counts[0]) for name, counts in confusion.items()},
+        **{name: summarise(values) for name, values in metrics.items()},
+    }
+
+
+def over_folds(of_folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give each metric's mean and standard deviation over the folds that define it."""
+    spread = {}
+    for name in _SHOWN:
+        values = [fold[name]["value"] for fold in of_folds if "value" in fold[name]]
+        spread[name] = {"folds": len(values)} | (
+            {"mean": float(np.mean(values)), "sd": float(np.std(values))} if values else {}
+        )
+    return spread
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Cross-validate, and keep the networks and what they reached."""
+    patches = read_labelled_patches(arguments.patches)
+    if arguments.folds < 3:
+        msg = f"--folds: Expected at least 3, to train on one. Received: {arguments.folds}"
+        raise ValueError(msg)
+    folds = make_folds(patches, arguments.folds, _SEED)
+    recipes = [recipe_of(name) for name in dict.fromkeys(arguments.architecture)]
+    if arguments.epochs is not None:
+        recipes = [replace(recipe, epochs=arguments.epochs) for recipe in recipes]
+    tasks = [task for recipe in recipes for task in list_tasks(patches, folds, recipe, _SEED)]
+    kept = work_through(
+        train_network,
+        tasks,
+        arguments.out.with_name(f".{arguments.out.name}.networks.partial"),
+        f"training {', '.join(recipe.architecture for recipe in recipes)}",
+        "network",
+        Workers(jobs=-1),
+    )
+    pair_scores = {
+        pair: np.mean([kept[task.key].scores for task in tasks if task.pair == pair], axis=0)
+        for pair in dict.fromkeys(task.pair for task in tasks)
+    }
+    with atomic_folder(arguments.out) as folder:
+        for task in tasks:
+            (folder / _model_name(task)).write_bytes(kept[task.key].model)
+        scores, thresholds = nested_scores(pair_scores, patches.labels, folds)
+        summary = summarise_folds(patches, folds, scores, thresholds) | {
+            "architectures": [recipe.architecture for recipe in recipes],
+            "recipes": [asdict(recipe) for recipe in recipes],
+            "models": [_model_name(task) for task in tasks],
+            "data": arguments.patches.name,
+        }
+        write_json(folder / _SUMMARY, summary)
+        table = {"label": patches.labels, "fold": folds, "score": scores, "threshold": thresholds}
+        write_csv(folder / "predictions.csv", pd.DataFrame(table))
+    kept.remove()
+    _show(summary["pooled"])
+
+
+def _model_name(task: NetworkTask) -> str:
+    return f"{task.recipe.architecture}_without_{task.pair[0]}_{task.pair[1]}.keras"
+
+
+def summarise_folds(
+    patches: LabelledPatches,
+    folds: npt.NDArray[np.int64],
+    scores: FloatArray,
+    thresholds: FloatArray,
+) -> dict[str, Any]:
+    """Say how the cross-validation was made and what came out.
+
+    Parameters
+    ----------
+    patches
+        What was scored.
+    folds, scores, thresholds
+        Shape (N,), from `make_folds` and `nested_scores`.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. ``threshold`` is that of all networks together, on other files.
+    """
+    of_folds = []
+    count = int(folds.max()) + 1
+    for fold in range(count):
+        rows = folds == fold
+        alone = resample_patients(np.asarray(patches.clusters())[rows].tolist(), 0, _SEED)
+        metrics = measure(patches.labels[rows], scores[rows], thresholds[rows], alone)
+        of_folds.append(metrics | {"threshold": float(thresholds[rows][0])})
+    resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
+    by_row = patches.candidate_rows is not None
+    return {
+        "protocol": (
+            f"nested cross-validation over {count} folds of "
+            + ("neighbouring candidates" if by_row else "groups of near-duplicates at random")
+            + " in a ring; thresholds chosen on the inner folds, the two beside the tested one; "
+            + "intervals by resampling "
+            + ("runs of candidates" if by_row else "those groups")
+        ),
+        "near_duplicates": len(patches.labels) - len(np.unique(patches.groups)),
+        "threshold": choose_threshold(patches.labels, scores),
+        "pooled": measure(patches.labels, scores, thresholds, resamples),
+        "over_folds": over_folds(of_folds),
+        "folds": of_folds,
+    }
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score a file with the networks of `train`, at their threshold."""
+    path = arguments.folder / _SUMMARY
+    if not path.is_file():
+        msg = f"{path}: Expected the outcome of train. Received: no file"
+        raise FileNotFoundError(msg)
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    patches = read_labelled_patches(arguments.patches)
+    resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
+    from nodules.networks.inference import load_model
+    from studies.real_patches.fit import mean_scores
+
+    models = [load_model(arguments.folder / name) for name in summary["models"]]
+    metrics = measure(
+        patches.labels, mean_scores(models, patches.images_hu), summary["threshold"], resamples
+    )
+    if arguments.json is not None:
+        protocol = f"the {len(models)} networks of {summary['data']}, at their threshold"
+        write_json(
+            arguments.json,
+            metrics
+            | {
+                "threshold": summary["threshold"],
+                "architectures": summary["architectures"],
+                "data": arguments.patches.name,
+                "protocol": protocol,
+            },
+        )
+    _show(metrics)
+
+
+def _show(metrics: dict[str, Any]) -> None:
+    print(f"{metrics['n']['patches']} patches, {metrics['n']['positive']} nodules")
+    for name in _SHOWN:
+        of = metrics[name]
+        interval = f"   {of['low']:.3f} to {of['high']:.3f}" if "low" in of else ""
+        print(f"{name:20}{of.get('value', float('nan')):.3f}{interval}")
+
+
+def main() -> None:
+    """Train or score."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    training = commands.add_parser("train", help="cross-validate and keep the networks")
+    training.add_argument("patches", type=Path, help="the .npz")
+    training.add_argument("--out", type=Path, required=True, help="the folder to write")
+    training.add_argument(
+        "--architecture",
+        nargs="+",
+        default=["resnet", "efficientnet"],
+        help="one or more; see nodules/networks",
+    )
+    training.add_argument(
+        "--folds", type=int, default=10, help="3 or more; as many networks of each"
+    )
+    training.add_argument("--epochs", type=int, help="rather than the recipe's")
+    training.set_defaults(run=train)
+    scoring = commands.add_parser("score", help="score a file with the networks kept")
+    scoring.add_argument("folder", type=Path, help="what train wrote")
+    scoring.add_argument("patches", type=Path, help="the .npz")
+    scoring.add_argument("--json", type=Path, help="where to write the metrics")
+    scoring.set_defaults(run=score)
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    start = time.perf_counter()
+    try:
+        arguments.run(arguments)
+    except (ValueError, FileNotFoundError) as error:
+        parser.exit(1, f"{error}\n")
+    print(f"{time.perf_counter() - start:.0f} s")

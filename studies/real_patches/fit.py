@@ -1,0 +1,132 @@
+"""Training a network on real patches, and scoring with several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nodules.networks.build import build_model
+from nodules.networks.inference import predict
+from nodules.training.devices import Devices
+from nodules.training.examples import make_examples
+from nodules.training.fit import Batches, Fit, fix_seeds
+from studies.real_patches.data import SIZE_PX, WINDOW_HU
+from studies.real_patches.recipe import Recipe
+
+
+def fit_network(
+    images_hu: NDArray[np.int16],
+    labels: NDArray[np.int64],
+    recipe: Recipe,
+    seed: int,
+) -> keras.Model:
+    """Train a network by the recipe.
+
+    Parameters
+    ----------
+    images_hu
+        int16 of shape (N, 1, 65, 65).
+    labels
+        int64 of shape (N,), 0 or 1.
+    recipe
+        How.
+    seed
+        Of the initial weights, the shuffling and the augmentation.
+
+    Returns
+    -------
+    model
+        With the running mean of its weights.
+    """
+    fix_seeds(seed, deterministic=True)
+    model = build_model(
+        recipe.architecture,
+        "classifier",
+        1,
+        SIZE_PX,
+        WINDOW_HU,
+        recipe.dropout,
+        **recipe.settings,
+    )
+    examples = make_examples(images_hu, pd.DataFrame({"label": labels}), "classifier")
+    fit = Fit(
+        recipe.learning_rate,
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.epochs,
+        recipe.augmentation,
+        seed,
+    )
+    batches = Batches(examples, fit)
+    warm_up = 2 * len(batches)
+    falling = max(1, recipe.epochs * len(batches) - warm_up)
+    model.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                recipe.learning_rate / 25,
+                falling,
+                warmup_target=recipe.learning_rate,
+                warmup_steps=warm_up,
+            ),
+            weight_decay=recipe.weight_decay,
+            clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=recipe.averaging,
+        ),
+        keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing),
+    )
+    shuffle = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin(epoch))
+    # At its end, fit puts the running mean in the weights' place.
+    model.fit(
+        Devices().share(batches),
+        epochs=recipe.epochs,
+        shuffle=False,
+        callbacks=[shuffle],
+        verbose=0,
+    )
+    return model
+
+
+def dihedral_views(images_hu: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+    """Give the patches in the eight ways that a square can lie.
+
+    Parameters
+    ----------
+    images_hu
+        int16 of shape (N, depth, size, size).
+
+    Yields
+    ------
+    view
+        Of the same shape.
+    """
+    for turns in range(4):
+        turned = np.rot90(images_hu, turns, axes=(2, 3))
+        yield np.ascontiguousarray(turned)
+        yield np.ascontiguousarray(turned[..., ::-1])
+
+
+def mean_scores(models: Sequence[keras.Model], images_hu: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Average the networks' probabilities over the eight views.
+
+    Parameters
+    ----------
+    models
+        One or more classifiers.
+    images_hu
+        int16 of shape (N, 1, 65, 65).
+
+    Returns
+    -------
+    scores
+        float64 of shape (N,), 0 to 1.
+    """
+    total = np.zeros(len(images_hu))
+    for view in dihedral_views(images_hu):
+        for model in models:
+            total += predict(model, view)[:, 0]
+    return total / (8 * len(models))

@@ -1,0 +1,134 @@
+"""The networks of a cross-validation, each trained in a process of its own, on one thread.
+
+One thread a network, and as many networks at once as there are cores, is faster than all cores on
+each; and sums are then taken in the same order however many cores there are.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodules.jobs import checkpoint
+from studies.real_patches.data import LabelledPatches
+from studies.real_patches.recipe import Recipe
+
+# What decides how a network turns out, beside what `nodules.jobs.checkpoint.CODE` covers.
+_MORE_CODE = [
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *sorted((Path(checkpoint.__file__).parents[1] / "networks").glob("*.py")),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTask:
+    """A network to train on all folds but two.
+
+    Parameters
+    ----------
+    pair
+        The two folds, the lower first.
+    patches
+        Of all folds.
+    folds
+        int64 of shape (N,).
+    recipe
+        How to train.
+    seed
+        Of this network.
+    key
+        Digest of all the above.
+    """
+
+    pair: tuple[int, int]
+    patches: LabelledPatches
+    folds: NDArray[np.int64]
+    recipe: Recipe
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """What came of a task.
+
+    Parameters
+    ----------
+    key
+        Of the task.
+    scores
+        float64 of shape (N,); NaN outside the task's two folds.
+    model
+        The ``.keras`` file.
+    """
+
+    key: str
+    scores: NDArray[np.float64]
+    model: bytes
+
+
+def list_tasks(
+    patches: LabelledPatches, folds: NDArray[np.int64], recipe: Recipe, seed: int
+) -> list[NetworkTask]:
+    """Give a task for each pair of neighbours in the ring of the folds.
+
+    Parameters
+    ----------
+    patches
+        To train on.
+    folds
+        From `studies.real_patches.data.make_folds`.
+    recipe
+        How to train.
+    seed
+        Of the first network; the others' follow.
+
+    Returns
+    -------
+    tasks
+        k for k folds, at least 3, each fold left out by two of them.
+    """
+    code = [path.read_bytes() for path in _MORE_CODE]
+    data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
+    common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
+    ring = np.unique(folds).tolist()
+    pairs = [(min(a, b), max(a, b)) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
+    return [
+        NetworkTask(
+            pair,
+            patches,
+            folds,
+            recipe,
+            seed + number,
+            checkpoint.digest(common, pair, seed + number),
+        )
+        for number, pair in enumerate(pairs)
+    ]
+
+
+def train_network(task: NetworkTask) -> TrainedNetwork:
+    """Train a network, and score what it has not seen."""
+    # Read when TensorFlow is first imported, which is below.
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    from nodules.networks.file import save_model
+    from studies.real_patches.fit import fit_network, mean_scores
+
+    held_out = np.isin(task.folds, task.pair)
+    images_hu, labels = task.patches.images_hu, task.patches.labels
+    model = fit_network(images_hu[~held_out], labels[~held_out], task.recipe, task.seed)
+    scores = np.full(len(labels), np.nan)
+    scores[held_out] = mean_scores([model], images_hu[held_out])
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(model, Path(folder) / "network.keras")
+        file = (Path(folder) / "network.keras").read_bytes()
+    # The process goes on with other networks: what Keras remembers of this one would pile up.
+    keras.backend.clear_session()
+    return TrainedNetwork(task.key, scores, file)

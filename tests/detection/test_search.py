@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import ndimage
+
+from nodules.detection.candidates import cut_block, find_discs, score_slices
+from nodules.detection.dense import make_scorer
+from nodules.detection.linking import Linking
+from nodules.detection.region import LungRegion
+from nodules.detection.search import COLUMNS, Detection, Networks, detect_archive, detect_scan
+from nodules.files import write_csv
+from nodules.luna16.tables import write_tables
+from nodules.networks.build import build_model
+from nodules.networks.file import save_model
+from nodules.params.sections import PhantomParams
+from nodules.patches.grid import PatchShape, cut_patches, make_grid
+from nodules.scans.geometry import Geometry
+from nodules.scans.write import Volume, write_archive
+from nodules.sources.phantom.archive import phantom_tables, write_subset
+from nodules.sources.phantom.plan import plan_scans
+from tests.places import ROOT
+
+FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+GEOMETRY = Geometry((90, 70, 6), (0.7, 0.7, 2.5), (-20.0, 30.0, -100.0), FLIPPED)
+EVERYWHERE = LungRegion(np.ones((6, 70, 90), bool), np.array([1, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        PatchShape(33, 1),
+        PatchShape(33, 3),
+        PatchShape(33, 3, in_plane_mm=0.9, z_mm=2.0, pitch=3.1, pitch_unit="mm"),
+    ],
+)
+def test_positions_see_what_patches_show_beyond_the_border_too(shape):
+    rng = np.random.default_rng(0)
+    volume_hu = rng.integers(-1000, 400, GEOMETRY.shape_zyx, np.int16)
+    grid = make_grid(GEOMETRY, shape)
+    columns, rows, slices = grid.geometry.size_xyz
+    for stride, first in ((1, (0, 0)), (4, (8, 4))):
+        positions = ((rows - 1 - first[1]) // stride + 1, (columns - 1 - first[0]) // stride + 1)
+        for z in (0, slices // 2, slices - 1):
+            block = cut_block(volume_hu, grid, first, z, positions, stride)
+            at = rng.integers(0, positions, (20, 2))
+            at[:2] = (0, 0), np.subtract(positions, 1)
+            centers = np.column_stack([at[:, ::-1] * stride + first, np.full(20, z)])
+            patches = cut_patches(enumerate(volume_hu), grid, centers)
+            for (i, j), patch in zip(at * stride, patches, strict=True):
+                np.testing.assert_array_equal(block[:, i : i + 33, j : j + 33], patch)
+
+
+def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score():
+    rng = np.random.default_rng(1)
+    volume_hu = rng.integers(-1000, 400, GEOMETRY.shape_zyx, np.int16)
+    grid = make_grid(GEOMETRY, PatchShape(65, 1))
+    model = build_model("cnn", "classifier", 1, 65, (-1000.0, 400.0), 0.0)
+    scorer = make_scorer(model, 4)
+    found = list(score_slices(volume_hu, grid, EVERYWHERE, scorer, 0.01))
+    assert [centers[0, 2] for centers, _ in found] == list(range(6))
+    for centers, scores in found:
+        assert (centers[:, :2] % 4 == 0).all()
+        patches = cut_patches(enumerate(volume_hu), grid, centers)
+        np.testing.assert_allclose(scores, model.predict_on_batch(patches)[:, 0], atol=1e-5)
+        for center in centers:
+            beside = (np.abs(centers[:, :2] - center[:2]).max(axis=1) <= 4).sum()
+            assert beside == 1
+    threshold = float(np.median(np.concatenate([scores for _, scores in found])))
+    fewer = list(score_slices(volume_hu, grid, EVERYWHERE, scorer, threshold))
+    assert all((scores >= threshold).all() for _, scores in fewer)
+    half = LungRegion(EVERYWHERE.mask & (np.arange(90) < 45), EVERYWHERE.cell_zyx)
+    discs = find_discs(
+        volume_hu, grid, half, scorer, lambda p: np.tile(np.float32([42, 32, 9]), (len(p), 1)), 0.01
+    )
+    # The localizer's answer is 10 pixels to the right of the patch's centre, 9 across.
+    assert set(np.rint(discs["x_mm"] / 0.7).astype(int)) <= set(range(10, 46))
+    assert (discs["x_mm"] / 0.7 < 45).all()
+    np.testing.assert_allclose(discs["diameter_mm"], 9 * 0.7)
+    assert find_discs(volume_hu, grid, half, scorer, lambda p: p, 1.1).empty
+
+
+class Brightness:
+    """Scores a position by how much is bright about its patch's centre."""
+
+    depth, size_px, stride_px = 1, 33, 2
+
+    def score(self, block_hu: np.ndarray, is_wanted: np.ndarray) -> np.ndarray:
+        rows, columns = (16 + 2 * np.arange(count) for count in is_wanted.shape)
+        bright = ndimage.uniform_filter((block_hu[0] > 50).astype(np.float32), 25)
+        return np.where(is_wanted, bright[np.ix_(rows, columns)], 0)
+
+
+def find_bright(patches_hu: np.ndarray) -> np.ndarray:
+    """Centroid and diameter of what is bright in each patch."""
+    is_bright = patches_hu[:, 0] > 50
+    area = is_bright.sum(axis=(1, 2))
+    x, y = (
+        (is_bright * np.arange(33)[shape]).sum(axis=(1, 2)) / area
+        for shape in (np.s_[None, None, :], np.s_[None, :, None])
+    )
+    return np.column_stack([x, y, 2 * np.sqrt(area / np.pi)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("grid_mm", [{}, {"in_plane_mm": 0.8, "z_mm": 1.5}])
+def test_a_finding_is_in_the_world_where_its_ball_is(grid_mm):
+    geometry = Geometry((120, 80, 14), (0.6, 0.7, 2.0), (-20.0, 30.0, -100.0), FLIPPED)
+    index_zyx = np.moveaxis(np.indices(geometry.shape_zyx), 0, -1)
+    world_mm = geometry.world_from_index(index_zyx[..., ::-1])
+    volume_hu = np.full(geometry.shape_zyx, -200, np.int16)
+    # Away from the middle, by other steps along each axis.
+    ball_mm = geometry.world_from_index((77.3, 30.6, 8.4))
+    volume_hu[np.linalg.norm(world_mm - ball_mm, axis=-1) < 6] = 300
+    detection = Detection(PatchShape(33, 1, **grid_mm), 2, Linking(3.0, "max", 3))
+    findings = detect_scan(volume_hu, geometry, "1.2.3", Brightness(), find_bright, 0.2, detection)
+    assert len(findings) == 1
+    assert list(findings) == COLUMNS
+    found_mm = findings[["coordX", "coordY", "coordZ"]].to_numpy(np.float64)[0]
+    np.testing.assert_allclose(found_mm, ball_mm, atol=0.5)
+    assert 9 < findings["diameter_mm"].iloc[0] < 12.5
+
+
+def save_networks(folder: Path) -> None:
+    for task in ("classifier", "localizer"):
+        save_model(build_model("cnn", task, 1, 65, (-1000.0, 400.0), 0.0), folder / f"{task}.keras")
+
+
+def test_findings_do_not_depend_on_processes_nor_on_an_interruption(tmp_path, monkeypatch):
+    plans = plan_scans(PhantomParams(seed=2, scans_per_subset=3, size_px=128, slices=24), [0])
+    write_subset(plans, 0, tmp_path / "subset0.zip")
+    save_networks(tmp_path)
+    networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
+    detection = Detection(PatchShape(65, 1), 8, Linking(3.0, "max", 3))
+    wanted = {plan.seriesuid: networks for plan in plans[:2]}
+
+    def detect(name: str) -> bytes:
+        found = detect_archive(tmp_path / "subset0.zip", wanted, detection, tmp_path / name)
+        # All digits of the probabilities: else those near 1 would be ranked as equal.
+        stored = pd.read_csv(tmp_path / name, dtype="str")
+        stored[COLUMNS[1:]] = stored[COLUMNS[1:]].map(float)
+        pd.testing.assert_frame_equal(stored, found, check_exact=True)
+        return (tmp_path / name).read_bytes()
+
+    once = detect("once.csv")
+    table = pd.read_csv(tmp_path / "once.csv", dtype={"seriesuid": str})
+    assert list(table) == COLUMNS
+    assert set(table["seriesuid"]) == set(wanted)
+    assert (
+        table.groupby("seriesuid")["probability"].apply(lambda p: p.is_monotonic_decreasing).all()
+    )
+    done: list[str] = []
+    import nodules.detection.search as module
+
+    detect_one = module._detect
+
+    def stop_at_second(task: module._Task) -> tuple[str, pd.DataFrame]:
+        if done:
+            raise KeyboardInterrupt
+        done.append(task.scan.seriesuid)
+        return detect_one(task)
+
+    monkeypatch.setattr(module, "_detect", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        detect("again.csv")
+    assert not (tmp_path / "again.csv").exists()
+    again: list[str] = []
+    monkeypatch.setattr(
+        module, "_detect", lambda task: (again.append(task.scan.seriesuid), detect_one(task))[1]
+    )
+    assert detect("again.csv") == once
+    assert sorted(done + again) == sorted(wanted)
+    assert list(tmp_path.glob(".*partial")) == []
+
+
+def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
+    geometry = Geometry((40, 40, 3), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+    volume = Volume("1.2.3", geometry, np.zeros(geometry.shape_zyx, np.int16))
+    write_archive(tmp_path / "subset0.zip", "subset0", [volume])
+    networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
+    detection = Detection(PatchShape(33, 3), 8, Linking(3.0, "max", 3))
+    arguments = (tmp_path / "subset0.zip", {"1.2.3": networks}, detection, tmp_path / "out.csv")
+    with pytest.raises(FileNotFoundError, match=r"classifier\.keras: Expected a trained network"):
+        detect_archive(*arguments)
+    save_networks(tmp_path)
+    with pytest.raises(ValueError, match=r"patches of 3 x 33 x 33\. Received: 1 x 65 x 65"):
+        detect_archive(*arguments)
+    archive, _, *others = arguments
+    with pytest.raises(ValueError, match=r"subset0\.zip: Expected all .*Received: no scan 1\.2\.4"):
+        detect_archive(archive, {"1.2.3": networks, "1.2.4": networks}, *others)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".keras", ".keras", ".zip"]
+
+
+def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"stages.{stage}", "--params", "params.yaml", *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """What the stages before leave: small phantoms, untrained networks, a split."""
+    folder = tmp_path_factory.mktemp("project")
+    phantom = PhantomParams(seed=2, scans_per_subset=3, size_px=128, slices=24)
+    plans = plan_scans(phantom, [0])
+    write_subset(plans, 0, folder / "raw/subset0.zip")
+    write_tables(phantom_tables(plans), folder / "raw")
+    save_networks(folder / "models")
+    parts = dict(zip((p.patient for p in plans), ("test", "train", "test"), strict=True))
+    (folder / "split.json").write_text(json.dumps({"patients": parts}))
+    (folder / "predictions").mkdir()
+    scores = pd.DataFrame({"part": "validation", "label": [0, 1, 1], "score": [0.1, 0.2, 0.9]})
+    scores.to_parquet(folder / "predictions/classifier.parquet")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"]["subsets"] = [0]
+    params["detect"]["stride_px"] = 8
+    params["parallel"]["jobs"] = 1
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return folder
+
+
+DETECT = (
+    *("--archive", "raw/subset0.zip", "--patients", "raw/patients.csv", "--split", "split.json"),
+    *("--models", "models", "--predictions", "predictions"),
+    *("--out", "detections/subset0.csv", "--scans", "detections/subset0.scans.csv"),
+)
+SCORE = (
+    *("--detections", "detections", "--tables", "raw", "--split", "split.json"),
+    *("--metrics", "froc.json", "--plot", "froc.csv"),
+)
+
+
+def test_the_stages_search_and_score_the_scans_of_test_patients_only(project):
+    done = run(project, "detect", *DETECT)
+    assert done.returncode == 0, done.stderr
+    scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
+    parts = json.loads((project / "split.json").read_text())["patients"]
+    assert sorted(scans["patient"]) == sorted(p for p, part in parts.items() if part == "test")
+    # The threshold with the best F1 on validation.
+    assert scans["threshold"].between(0.1, 0.2, inclusive="right").all()
+    findings = pd.read_csv(project / "detections/subset0.csv", dtype={"seriesuid": str})
+    assert set(findings["seriesuid"]) <= set(scans["seriesuid"].astype(str))
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((project / "froc.json").read_text())
+    assert (metrics["data"], metrics["scans"]) == ("phantom", 2)
+    assert "of 2 scans of 2 patients" in metrics["protocol"]
+    annotations = pd.read_csv(project / "raw/annotations.csv", dtype={"seriesuid": str})
+    assert metrics["nodules"] == annotations["seriesuid"].isin(scans["seriesuid"].astype(str)).sum()
+    curve = pd.read_csv(project / "froc.csv")
+    assert curve["sensitivity"].max() == pytest.approx(
+        metrics["true_positives"] / metrics["nodules"], abs=1e-6
+    )
+    # One scan of a patient whom the networks saw, slipped in.
+    table = project / "detections/subset0.scans.csv"
+    train = next(patient for patient, part in parts.items() if part == "train")
+    write_csv(table, scans.assign(patient=[train, *scans["patient"][1:]]))
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 1
+    assert f"never saw the patient. Received: {scans['seriesuid'][0]} of {train}" in done.stderr
+
+
+def test_with_folds_the_stages_search_and_score_all_scans(project):
+    patients = pd.read_csv(project / "raw/patients.csv", dtype=str)["patient"].tolist()
+    parts = ["test", "validation", "train"]
+    folds = {
+        str(fold): dict(zip(patients, parts[-fold:] + parts[:-fold], strict=True))
+        for fold in range(3)
+    }
+    (project / "split.json").write_text(json.dumps({"patients": folds["0"], "folds": folds}))
+    for fold in range(3):
+        save_networks(project / f"models/fold{fold}")
+        path = project / f"predictions/folds/classifier/fold{fold}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        score = [0.0, 0.2 * fold, 0.2 * fold + 0.2]
+        scores = pd.DataFrame({"part": "validation", "label": [0, 0, 1], "score": score})
+        scores.to_parquet(path)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"]}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    done = run(project, "detect", *DETECT)
+    assert done.returncode == 0, done.stderr
+    # Folds without localizers search nothing: the one split's networks go over its test patient.
+    scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
+    assert scans[["patient", "networks"]].to_numpy().tolist() == [[patients[0], ""]]
+    params["split"]["fold_tasks"].append("localizer")
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    done = run(project, "detect", *DETECT)
+    assert done.returncode == 0, done.stderr
+    scans = pd.read_csv(project / "detections/subset0.scans.csv").set_index("patient")
+    assert scans["networks"].to_dict() == {p: f"fold{n}" for n, p in enumerate(patients)}
+    # Each by the threshold of its fold.
+    assert scans["threshold"][patients].tolist() == pytest.approx([0.1, 0.3, 0.5])
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 0, done.stderr
+    assert "of 3 scans of 3 patients" in json.loads((project / "froc.json").read_text())["protocol"]

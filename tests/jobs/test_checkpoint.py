@@ -1,0 +1,278 @@
+"""Runs that are interrupted, resumed, spread over a cluster, or lose a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nodules import checkpoint
+from nodules import patches as patches_module
+from nodules.jobs.checkpoint import Checkpoint, digest
+from nodules.jobs.workers import Workers, run_unordered
+from nodules.patches.cutting import CutTask, cut_scan
+from nodules.patches.grid import PatchShape
+from nodules.patches.sampling import Sampling
+from nodules.patches.store import Tables, make_patches
+from nodules.scans.write import Volume, write_archive
+from tests.places import ROOT
+from tests.small_luna import noise, points, write_tables_of
+
+N_SCANS = 12
+SAMPLING = Sampling(PatchShape(15, 3), 5, 3, 4, 3, seed=1, random_lung_per_scan=1)
+
+
+def scan(k: int, seed: int | None = None) -> Volume:
+    return noise(f"1.{k:02d}", (100, 90, 40), seed=k if seed is None else seed)
+
+
+def tables_of(volumes: list[Volume]) -> Tables:
+    uids = [volume.seriesuid for volume in volumes]
+    return Tables(
+        annotations=points([(v, (20, 20, 8), 4.0) for v in volumes], "diameter_mm"),
+        excluded=points([(v, (40, 40, 4), -1.0) for v in volumes], "diameter_mm"),
+        candidates=points([(v, (x, 10, 15), 0) for v in volumes for x in (5, 30, 50)], "class"),
+        patients=pd.DataFrame({"seriesuid": uids, "patient": uids}),
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """An archive, and in `out` what an undisturbed run makes of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    volumes = [scan(k) for k in range(N_SCANS)]
+    write_archive(folder / "subset0.zip", "subset0", volumes)
+    make_patches(folder / "subset0.zip", 0, tables_of(volumes), SAMPLING, folder / "out")
+    return folder
+
+
+def interrupt_after(count: int, seen: list[str]) -> Callable[[CutTask], object]:
+    def cut(task: CutTask) -> object:
+        if len(seen) == count:
+            raise KeyboardInterrupt
+        seen.append(task.scan.seriesuid)
+        return cut_scan(task)
+
+    return cut
+
+
+def run(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    volumes: list[Volume] | None = None,
+    sampling: Sampling = SAMPLING,
+    stop_after: int = 1000,
+) -> list[str]:
+    """Make patches in `folder`; gives the scans that were cut, stopped or not."""
+    volumes = volumes or [scan(k) for k in range(N_SCANS)]
+    write_archive(folder / "subset0.zip", "subset0", volumes)
+    seen: list[str] = []
+    monkeypatch.setattr(patches_module, "cut_scan", interrupt_after(stop_after, seen))
+    archive = folder / "subset0.zip"
+    if stop_after < len(volumes):
+        with pytest.raises(KeyboardInterrupt):
+            make_patches(archive, 0, tables_of(volumes), sampling, folder / "out")
+        assert not (folder / "out").exists()
+    else:
+        make_patches(archive, 0, tables_of(volumes), sampling, folder / "out")
+    return seen
+
+
+def test_an_interrupted_run_is_taken_up_where_it_was(whole, tmp_path, monkeypatch):
+    first = run(tmp_path, monkeypatch, stop_after=7)
+    assert len(first) == 7
+    second = run(tmp_path, monkeypatch, stop_after=2)
+    third = run(tmp_path, monkeypatch)
+    assert sorted(first + second + third) == [f"1.{k:02d}" for k in range(N_SCANS)]
+    assert contents(tmp_path / "out") == contents(whole / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "subset0.zip"]
+
+
+@pytest.mark.parametrize(
+    "change", ["voxels", "header", "seed", "size", "candidates", "code", "nothing"]
+)
+def test_what_was_kept_is_never_stale(tmp_path, monkeypatch, change):
+    """After a change, what a resumed run writes is what a run from nothing writes."""
+    volumes, sampling = [scan(k) for k in range(4)], SAMPLING
+    kept = run(tmp_path, monkeypatch, volumes, stop_after=3)
+    cut_again = {"1.03"}
+    if change == "voxels":
+        volumes[0] = scan(0, seed=99)
+        cut_again.add("1.00")
+    elif change == "header":
+        geometry = dataclasses.replace(volumes[0].geometry, spacing_xyz_mm=(0.7, 0.8, 1.9))
+        volumes[0] = dataclasses.replace(volumes[0], geometry=geometry)
+        cut_again.add("1.00")
+    elif change == "seed":
+        sampling = dataclasses.replace(sampling, seed=2)
+    elif change == "size":
+        sampling = dataclasses.replace(sampling, shape=PatchShape(13, 3))
+    elif change == "candidates":
+        sampling = dataclasses.replace(sampling, candidates_per_scan=1)
+    elif change == "code":
+        monkeypatch.setattr(CutTask, "__init__", with_other_code(CutTask.__init__))
+        monkeypatch.setattr(checkpoint, "CODE", "other")
+    if change in ("seed", "size", "candidates", "code"):
+        cut_again.update(kept)
+    assert set(run(tmp_path, monkeypatch, volumes, sampling)) == cut_again
+    (tmp_path / "anew").mkdir()
+    run(tmp_path / "anew", monkeypatch, volumes, sampling)
+    assert contents(tmp_path / "out") == contents(tmp_path / "anew/out")
+
+
+def with_other_code(original: Callable[..., None]) -> Callable[..., None]:
+    def init(self: CutTask, *args: object) -> None:
+        original(self, *args, code="other")
+
+    return init
+
+
+def test_digests_tell_values_apart():
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest(b"1") != digest("1")
+    assert digest(1, 2.5) == digest(1, 2.5)
+
+
+def test_results_of_other_keys_are_removed(tmp_path):
+    kept = Checkpoint(tmp_path / "kept", ["a", "b"])
+    kept["a"], kept["b"] = 1, np.arange(3)
+    again = Checkpoint(tmp_path / "kept", ["b", "c"])
+    assert "a" not in again
+    assert "c" not in again
+    assert again["b"].tolist() == [0, 1, 2]
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["b.pickle"]
+    again.remove()
+    assert not (tmp_path / "kept").exists()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_tasks_are_all_done_once(jobs):
+    results = list(run_unordered(square, range(40), Workers(jobs)))
+    assert sorted(results) == [n * n for n in range(40)]
+
+
+def test_an_address_that_nobody_answers_is_told():
+    import dask
+    import distributed  # noqa: F401 (or leaving the block would take its settings away)
+
+    workers = Workers(1, "dask", "tcp://127.0.0.1:1")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        pytest.raises(OSError, match=r"127\.0\.0\.1:1"),
+    ):
+        next(run_unordered(square, [1], workers))
+
+
+def test_a_worker_of_other_code_is_refused(whole, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoint, "CODE", "other")
+    tables = tables_of([scan(k) for k in range(N_SCANS)])
+    with pytest.raises(ValueError, match=r"Expected workers .* Received: one that runs other"):
+        make_patches(whole / "subset0.zip", 0, tables, SAMPLING, tmp_path / "out")
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A scheduler of dask.distributed and two workers of one thread, each a process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    scheduler_file = tmp_path / "scheduler.json"
+    where = ["--scheduler-file", str(scheduler_file), "--no-dashboard"]
+
+    def start(kind: str, *arguments: str) -> subprocess.Popen:
+        with (tmp_path / "dask.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + kind, *where, *arguments],
+                env=environment,
+                cwd=tmp_path,
+                stdout=log,
+                stderr=log,
+            )
+
+    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0")
+    own = ("--no-nanny", "--nthreads", "1", "--host", "127.0.0.1")
+    workers = [start("worker", *own, "--name", str(k)) for k in range(2)]
+    try:
+        from distributed import Client
+
+        deadline = time.monotonic() + 60
+        while not scheduler_file.is_file():
+            assert time.monotonic() < deadline, (tmp_path / "dask.log").read_text()
+            time.sleep(0.05)
+        with Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, workers
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.wait()
+
+
+def test_a_cluster_that_loses_a_worker_half_way_makes_the_same_bytes(whole, cluster, tmp_path):
+    """The stage's own command, on a real scheduler with two worker processes."""
+    address, workers = cluster
+    write_stage_input(whole, tmp_path, address)
+    stage = [sys.executable, "-m", "stages.patches", "--params", tmp_path / "params.yaml"]
+    stage += ["--subset", "0", "--archive", whole / "subset0.zip", "--tables", tmp_path]
+    stage += ["--out", tmp_path / "out"]
+    kept = tmp_path / ".out.scans.partial"
+    with subprocess.Popen(
+        [str(part) for part in stage], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as running:
+        while running.poll() is None and len(list(kept.glob("[!.]*"))) < N_SCANS // 3:
+            time.sleep(0.005)
+        assert running.poll() is None, running.stderr.read()
+        workers[0].send_signal(signal.SIGKILL)
+        cut_before = len(list(kept.glob("[!.]*")))
+        assert cut_before < N_SCANS
+        _, told = running.communicate(timeout=120)
+    assert running.returncode == 0, told
+    assert workers[0].wait() == -signal.SIGKILL
+    assert workers[1].poll() is None
+    assert contents(tmp_path / "out") == contents(whole / "out")
+
+
+def write_stage_input(whole: Path, folder: Path, address: str) -> None:
+    import yaml
+
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    tree["patches"] |= {
+        "size_px": 15,
+        "depth": 3,
+        "jitter_px": 5,
+        "positives_per_nodule": 3,
+        "seed": 1,
+    }
+    tree["patches"]["negatives"] |= {
+        "other_slices_per_scan": 4,
+        "candidates_per_scan": 3,
+        "random_lung_per_scan": 1,
+    }
+    tree["parallel"] = {"jobs": -1, "backend": "dask", "address": address}
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    tables = tables_of([scan(k) for k in range(N_SCANS)])
+    write_tables_of(
+        folder,
+        {
+            "annotations.csv": tables.annotations,
+            "annotations_excluded.csv": tables.excluded,
+            "candidates_V2.csv": tables.candidates,
+            "patients.csv": tables.patients,
+        },
+    )

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nodules.patches.read import assign_parts, read_index, read_patches, read_scans
+from nodules.splits.parts import LeakError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two subsets of four and two patches; a patch's pixels say where it is stored."""
+    for subset, count in ((3, 4), (0, 2)):
+        own = tmp_path / f"subset{subset}"
+        own.mkdir()
+        stored = np.arange(count, dtype=np.int16) + 100 * subset
+        np.save(own / "patches.npy", np.broadcast_to(stored[:, None, None, None], (count, 1, 3, 3)))
+        ids = [("1.10", "007"), ("1.2", "NA")] * (count // 2)
+        index = pd.DataFrame(ids, columns=["seriesuid", "patient"]).assign(subset=subset)
+        index.to_parquet(own / "index.parquet", index=False)
+        scans = index.drop_duplicates().assign(nodules=1, positives=1, negatives=0)
+        scans.to_csv(own / "scans.csv", index=False)
+    return tmp_path
+
+
+def test_rows_find_their_patches_in_any_order(folder: Path):
+    index = read_index(folder, [3, 0])
+    assert index["subset"].tolist() == [3, 3, 3, 3, 0, 0]
+    assert index["row"].tolist() == [0, 1, 2, 3, 0, 1]
+    for seed in range(5):
+        some = index.sample(frac=0.7, random_state=seed)
+        images_hu = read_patches(folder, some)
+        assert images_hu.dtype == np.int16
+        assert images_hu.shape == (len(some), 1, 3, 3)
+        expected = (100 * some["subset"] + some["row"]).to_numpy()
+        assert (images_hu == expected[:, None, None, None]).all()
+
+
+def test_scans_keep_their_ids(folder: Path):
+    scans = read_scans(folder, [0, 3])
+    assert scans["seriesuid"].tolist() == ["1.10", "1.2"] * 2
+    assert scans["patient"].tolist() == ["007", "NA"] * 2
+    assert scans["subset"].tolist() == [0, 0, 3, 3]
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "expected"),
+    [
+        ("scans.csv", Path.unlink, FileNotFoundError, "Expected the patches of subset 3. .*no fi"),
+        ("index.parquet", Path.unlink, FileNotFoundError, "Expected the patches of subset 3"),
+        ("patches.npy", Path.unlink, FileNotFoundError, "Expected the patches of subset 3"),
+        ("index.parquet", damage, ValueError, "Expected a whole Parquet file. Received: "),
+        ("patches.npy", damage, ValueError, "Expected a whole .npy file. Received: "),
+        ("patches.npy", lambda p: p.write_bytes(b""), ValueError, "Expected a whole .npy file"),
+        (
+            "patches.npy",
+            lambda p: np.save(p, np.zeros((3, 1, 3, 3), np.int16)),
+            ValueError,
+            r"Expected at least 4 patches of shape \(1, 3, 3\), .* Received: shape \(3, 1, 3, 3\)",
+        ),
+        (
+            "patches.npy",
+            lambda p: np.save(p, np.zeros((4, 1, 5, 5), np.int16)),
+            ValueError,
+            r"Expected at least 4 patches of shape \(1, 3, 3\), .* Received: shape \(4, 1, 5, 5\)",
+        ),
+    ],
+)
+def test_what_is_missing_or_damaged_is_named(folder: Path, name, change, error, expected):
+    change(folder / "subset3" / name)
+
+    def read() -> None:
+        read_scans(folder, [0, 3])
+        read_patches(folder, read_index(folder, [0, 3]))
+
+    with pytest.raises(error, match=f"subset3/{name}: {expected}"):
+        read()
+
+
+def audited() -> pd.DataFrame:
+    rows = [
+        {"patient": f"p{k}", "seriesuid": f"1.{k}", "label": label}
+        | {name: float(k) for name in ("nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm")}
+        for k in range(3)
+        for label in (0, 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_parts_are_assigned_by_patient():
+    part_of = {"p2": "train", "p0": "test", "p1": "validation", "elsewhere": "train"}
+    assigned = assign_parts(audited(), part_of)
+    assert assigned["part"].tolist() == ["test"] * 2 + ["validation"] * 2 + ["train"] * 2
+
+
+def test_a_patient_without_a_part_is_named():
+    with pytest.raises(ValueError, match=r"a part for every patient. Received: none for p1"):
+        assign_parts(audited(), {"p0": "train", "p2": "test"})
+
+
+def test_a_leak_is_caught_before_anything_learns():
+    index = audited()
+    index.loc[4:, "seriesuid"] = "1.0"
+    with pytest.raises(LeakError, match=r"scan 1\.0 in test and train"):
+        assign_parts(index, {"p0": "train", "p1": "validation", "p2": "test"})

@@ -1,0 +1,112 @@
+"""The pipeline as it is used: branches, experiments, scans of one's own, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from nodules.files import write_csv
+from nodules.luna16.tables import SCHEMAS, read_table
+from tests.clones import TASKS
+
+
+def test_metrics_and_plots_are_compared_between_branches(clone):
+    clone.run("git", "switch", "-qc", "dropout")
+    clone.set(classifier__dropout=0.5)
+    clone.repro()
+    clone.commit("dropout")
+    diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
+    assert set(diff) == {
+        "metrics/classifier.json",
+        "metrics/froc.json",
+        "metrics/runs/classifier.json",
+    }
+    change = diff["metrics/classifier.json"]["test.brier.value"]
+    assert change["diff"] == pytest.approx(change["new"] - change["old"])
+    params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")
+    assert set(params["params.yaml"]) == {"classifier.dropout"}
+    clone.run("dvc", "plots", "diff", "main", "dropout", "--out", "drawn")
+    page = (clone.folder / "drawn" / "index.html").read_text()
+    for title in ("ROC", "FROC", "Confusion", "Calibration", "Precision and recall"):
+        assert title in page
+    assert "Learning curves of the classifier" in page
+    clone.run("git", "switch", "-q", "main")
+    clone.run("dvc", "checkout", "-q")
+    assert clone.repro() == []
+
+
+def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
+    clone.run("dvc", "exp", "run", "-n", "here", "-S", "evaluate.bootstraps=101")
+    assert (
+        yaml.safe_load((clone.folder / "params.yaml").read_text())["evaluate"]["bootstraps"] == 101
+    )
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+    clone.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "classifier.dropout=0.2")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "evaluate.bootstraps=102")
+    clone.run("dvc", "exp", "run", "--run-all")
+    assert clone.run("git", "status", "--porcelain") == ""
+    shown = clone.json("dvc", "exp", "show", "--json")
+    head = next(entry for entry in shown if entry["rev"] != "workspace")
+    experiments = {e["revs"][0]["name"]: e["revs"][0]["data"] for e in head["experiments"]}
+    assert set(experiments) == {"here", "copy", "queued"}
+    params = {name: data["params"]["params.yaml"]["data"] for name, data in experiments.items()}
+    bootstraps = {name: of["evaluate"]["bootstraps"] for name, of in params.items()}
+    assert bootstraps == {"here": 101, "copy": 100, "queued": 102}
+    dropouts = {name: [of[task]["dropout"] for task in TASKS] for name, of in params.items()}
+    assert dropouts == {"here": [0.0, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.0]}
+    for data in experiments.values():
+        assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
+
+
+def join_tables(folder: Path, phantom: Path, real_data: Path) -> None:
+    """Write LUNA16's tables with, below them, the rows of the phantoms in the folder."""
+    held = set()
+    for path in folder.glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            held |= {Path(name).stem for name in archive.namelist()}
+    for name in SCHEMAS:
+        table = read_table(phantom / name)
+        table = table[table["seriesuid"].isin(held)]
+        if (real_data / "luna16" / name).exists():
+            table = pd.concat([read_table(real_data / "luna16" / name), table])
+        write_csv(folder / name, table, header=SCHEMAS[name].has_header)
+
+
+def test_real_scans_and_phantoms_run_from_a_folder(clone, real_data, tmp_path):
+    """Subsets 1 and 3 are one real scan each; LUNA16's other 886 scans are not there."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copy(clone.folder / "data/raw/subset0.zip", folder)
+    join_tables(folder, clone.folder / "data/raw", real_data)
+    for path in (real_data / "scans").iterdir():
+        (folder / path.name).symlink_to(path)
+    clone.set(data__source="directory", data__directory=str(folder), data__subsets=[0, 1, 3])
+    printed = clone.run("dvc", "repro", fails=True)
+    assert re.search(r"error: .*annotations.csv.*Expected the scan of every row", printed)
+    assert not (clone.folder / "data/raw/annotations.csv").exists()
+    clone.set(data__absent_scans="report")
+    assert set(clone.repro()) >= {"download@1", "download@3", "evaluate@localizer"}
+    counts = json.loads((clone.folder / "data/raw/tables.json").read_text())["annotations.csv"]
+    # Of LUNA16's 1,186 nodules in 601 scans, one nodule in one scan is here.
+    assert (counts["rows_left_out"], counts["scans_left_out"]) == (1185, 600)
+    parts = json.loads((clone.folder / "metrics/split.json").read_text())
+    assert parts["data"] == "directory"
+    assert sum(part["scans"] for part in parts["parts"].values()) >= 2
+    real = json.loads((clone.folder / "data/patches/subset1/counts.json").read_text())
+    assert (real["scans"], real["nodules"], real["requests"]["positive.cut"]) == (1, 1, 4)
+
+
+def test_bad_input_stops_the_run_and_leaves_no_output(clone):
+    clone.set(patches__jitter_px=-1)
+    printed = clone.run("dvc", "repro", fails=True)
+    assert "error: params.yaml: patches.jitter_px: Expected a number greater than" in printed
+    assert "Received: -1" in printed
+    assert not (clone.folder / "data/patches/subset0").exists()

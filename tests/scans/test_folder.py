@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from nodules.patches.grid import PatchShape
+from nodules.patches.sampling import Sampling
+from nodules.patches.store import Tables, make_patches
+from nodules.scans.read import list_scans, read_slices
+from tests.small_luna import FLIPPED, itk_image, noise, points
+
+VOLUME = noise("1.2.3", (30, 26, 9), FLIPPED, seed=4)
+
+
+def write_dicom(folder: Path, skip: int | None = None) -> None:
+    """One file a slice, the way SimpleITK's examples write a series."""
+    image = itk_image(VOLUME)
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    folder.mkdir(parents=True, exist_ok=True)
+    for z in range(image.GetSize()[2]):
+        if z == skip:
+            continue
+        one = image[:, :, z]
+        position = image.TransformIndexToPhysicalPoint((0, 0, z))
+        tags = {
+            "0008|0060": "CT",
+            "0020|000e": VOLUME.seriesuid,
+            "0020|000d": "1.2",
+            "0020|0032": "\\".join(map(str, position)),
+            "0020|0037": "\\".join(map(str, direction[:, :2].T.ravel())),
+            "0020|0013": str(z),
+            "0008|0018": f"1.2.3.{z}",
+            "0028|1052": "0",
+            "0028|1053": "1",
+        }
+        for tag, value in tags.items():
+            one.SetMetaData(tag, value)
+        # Names in another order than the slices.
+        writer.SetFileName(str(folder / f"{(z * 5) % 9}.dcm"))
+        writer.Execute(one)
+
+
+def write(folder: Path, kind: str) -> None:
+    if kind == "dicom":
+        write_dicom(folder / "a series")
+    else:
+        name = {"mhd": "1.2.3.mhd", "mhd compressed": "1.2.3.mhd", "nifti": "1.2.3.nii.gz"}[kind]
+        sitk.WriteImage(itk_image(VOLUME), folder / name, kind == "mhd compressed")
+
+
+@pytest.mark.parametrize("kind", ["mhd", "mhd compressed", "nifti", "dicom"])
+def test_a_folder_gives_the_same_scan_whatever_its_format(tmp_path: Path, kind):
+    write(tmp_path, kind)
+    (scan,) = list_scans(tmp_path)
+    assert scan.seriesuid == "1.2.3"
+    geometry = scan.header.geometry
+    assert geometry.size_xyz == VOLUME.geometry.size_xyz
+    np.testing.assert_allclose(geometry.direction, FLIPPED, atol=1e-6)
+    corners = np.array([(0, 0, 0), (29, 25, 8)])
+    np.testing.assert_allclose(
+        geometry.world_from_index(corners), VOLUME.geometry.world_from_index(corners), atol=1e-4
+    )
+    wanted = [0, 3, 8]
+    np.testing.assert_array_equal(read_slices(scan, wanted), VOLUME.voxels_hu[wanted])
+
+
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_patches_are_the_same_from_every_format(tmp_path: Path, kind):
+    tables = Tables(
+        points([(VOLUME, (12, 11, 4), 3.0)], "diameter_mm"),
+        points([], "diameter_mm"),
+        points([(VOLUME, (20, 11, 1), 0)], "class"),
+        pd.DataFrame({"seriesuid": ["1.2.3"], "patient": ["p"]}),
+    )
+    patches = []
+    for own in ("mhd", kind):
+        (tmp_path / own).mkdir()
+        write(tmp_path / own, own)
+        sampling = Sampling(PatchShape(9, 3), 2, 2, 2, 1, seed=0)
+        make_patches(tmp_path / own, 0, tables, sampling, tmp_path / f"{own} patches")
+        patches.append(np.load(tmp_path / f"{own} patches/patches.npy"))
+    assert len(patches[0]) == 5
+    np.testing.assert_array_equal(*patches)
+
+
+def test_a_series_with_a_gap_is_refused(tmp_path: Path):
+    write_dicom(tmp_path, skip=4)
+    with pytest.raises(
+        ValueError, match=r"evenly spaced slices .*1.2.3. Received: 8 slices, 2 .. 4"
+    ):
+        list_scans(tmp_path)
+
+
+def test_what_is_no_scan_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"Expected .mhd, .nii, .* Received: none"):
+        list_scans(tmp_path)
+    (tmp_path / "a.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"a.nii.gz: Expected a volume that SimpleITK reads. Rec"):
+        list_scans(tmp_path)
+
+
+def test_a_folder_whose_dicom_files_are_none_is_refused_beside_good_scans(tmp_path: Path):
+    write_dicom(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "1.dcm").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"bad: Expected a DICOM series in its .dcm files. Rec"):
+        list_scans(tmp_path)
+
+
+def test_one_scan_in_two_files_is_refused(tmp_path: Path):
+    write(tmp_path, "mhd")
+    write(tmp_path, "nifti")
+    with pytest.raises(ValueError, match=r"each scan once. Received: 1.2.3.(raw|nii.gz) and 1.2.3"):
+        list_scans(tmp_path)
+
+
+def test_loose_voxels_that_disagree_with_their_header_are_refused(tmp_path: Path):
+    write(tmp_path, "mhd")
+    raw = tmp_path / "1.2.3.raw"
+    raw.write_bytes(raw.read_bytes()[:-2])
+    with pytest.raises(ValueError, match=r"1.2.3.raw: Expected 14040 bytes .* Received: 14038"):
+        list_scans(tmp_path)
+    raw.unlink()
+    with pytest.raises(ValueError, match=r"1.2.3.mhd: Expected its voxels in .*1.2.3.raw. Rec"):
+        list_scans(tmp_path)

@@ -1,0 +1,118 @@
+"""What the records API says, and holding it to what it said the first time."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodules.download.retry import Patience
+from nodules.sources.zenodo_pins import RECORD_OF, Pin, ask_and_pin, read_registry
+from tests.zenodo_server import API, Fault, ZenodoServer, serving
+
+HASTY = Patience(connect_timeout_s=10, stall_timeout_s=10, tries=3, backoff_s=0.01, wait_max_s=5)
+PART_1 = {name: name.encode() for name, record in RECORD_OF.items() if record == "3723295"}
+PART_2 = {name: name.encode() for name, record in RECORD_OF.items() if record == "4121926"}
+
+
+@pytest.fixture
+def server() -> Iterator[ZenodoServer]:
+    superseded = {"candidates.csv": b"not for us"}
+    records = {"3723295": [*superseded, *PART_1], "4121926": list(PART_2)}
+    with serving(superseded | PART_1 | PART_2, records) as server:
+        yield server
+
+
+def ask(server: ZenodoServer, registry: Path, *names: str) -> dict[str, str]:
+    return {
+        name: remote.url for name, remote in ask_and_pin(names, registry, server.url, HASTY).items()
+    }
+
+
+def pin_of(data: bytes) -> Pin:
+    return Pin(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+def test_the_two_records_hold_what_luna16_says() -> None:
+    assert set(PART_2) == {"subset7.zip", "subset8.zip", "subset9.zip"}
+    assert {f"subset{k}.zip" for k in range(7)} < set(PART_1)
+
+
+def test_only_the_records_needed_are_asked(server: ZenodoServer, tmp_path: Path) -> None:
+    registry = tmp_path / "zenodo.json"
+    asked = ask(server, registry, "subset0.zip", "subset3.zip")
+    assert asked == {name: server.file_url(name) for name in ("subset0.zip", "subset3.zip")}
+    assert len(server.api_calls) == 1
+    ask(server, registry, "subset0.zip", "subset9.zip")
+    assert len(server.api_calls) == 3
+
+
+def test_the_first_use_pins_and_later_ones_agree(server: ZenodoServer, tmp_path: Path) -> None:
+    registry = tmp_path / "data" / "zenodo.json"
+    assert read_registry(registry) == {}
+    ask(server, registry, "subset0.zip")
+    assert read_registry(registry) == {name: pin_of(data) for name, data in PART_1.items()}
+    ask(server, registry, "subset9.zip")
+    everything = {name: pin_of(data) for name, data in (PART_1 | PART_2).items()}
+    assert read_registry(registry) == everything
+    assert list(json.loads(registry.read_text())) == sorted(everything)
+    before = registry.stat().st_mtime_ns
+    ask(server, registry, "subset8.zip", "subset1.zip")
+    assert registry.stat().st_mtime_ns == before
+    assert list(registry.parent.iterdir()) == [registry]
+
+
+def test_a_pinned_checksum_that_later_differs_is_an_error_that_says_both(
+    server: ZenodoServer, tmp_path: Path
+) -> None:
+    registry = tmp_path / "zenodo.json"
+    ask(server, registry, "subset0.zip")
+    old, new = pin_of(PART_1["subset1.zip"]), pin_of(b"something else")
+    server.listed["subset1.zip"] = (new.size, new.md5)
+    before = registry.read_bytes()
+    with pytest.raises(
+        ValueError,
+        match=rf"subset1\.zip with md5 {old.md5} .*zenodo\.json\. Received md5 {new.md5}",
+    ):
+        ask(server, registry, "subset1.zip")
+    assert registry.read_bytes() == before
+
+
+def test_relative_links_are_taken_from_the_record(server: ZenodoServer, tmp_path: Path) -> None:
+    files = [
+        {
+            "key": "subset0.zip",
+            "size": 1,
+            "checksum": f"md5:{'0' * 32}",
+            "links": {"self": "3723295/files/subset0.zip/content"},
+        }
+    ]
+    server.faults[API] = [Fault(body=json.dumps({"files": files}).encode())]
+    asked = ask(server, tmp_path / "zenodo.json", "subset0.zip")
+    assert asked == {"subset0.zip": server.file_url("subset0.zip")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b'{"files": [{"key": "subset0.zip"}]}',
+        b'{"files": [{"key": "subset0.zip", "size": 1, "checksum": "sha256:0", '
+        b'"links": {"self": "x"}}]}',
+    ],
+)
+def test_what_is_no_record_is_an_error(server: ZenodoServer, tmp_path: Path, body: bytes) -> None:
+    server.faults[API] = [Fault(body=body)]
+    with pytest.raises(ValueError, match=r"Expected a record with files\[\].*/api/records/3723295"):
+        ask(server, tmp_path / "zenodo.json", "subset0.zip")
+    assert not (tmp_path / "zenodo.json").exists()
+
+
+def test_a_registry_that_is_none_is_an_error(server: ZenodoServer, tmp_path: Path) -> None:
+    for text in ("<<<<<<< HEAD", "[]", '{"subset0.zip": {"md5": "0"}}'):
+        (tmp_path / "zenodo.json").write_text(text)
+        with pytest.raises(ValueError, match=rf"Expected {tmp_path}/zenodo.json to hold"):
+            ask(server, tmp_path / "zenodo.json", "subset0.zip")
+        assert (tmp_path / "zenodo.json").read_text() == text
