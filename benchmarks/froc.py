@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from nodules.froc import evaluate
+from nodules.froc.score import evaluate
 from nodules.froc.submission import read_annotations, read_seriesuids, read_submission
 from tests.froc_reference import reference_score
 

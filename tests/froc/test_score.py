@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from nodules.froc import FrocResult, evaluate, format_score, main
+from nodules.froc.score import FrocResult, evaluate, format_score, main
 from nodules.froc.submission import (
     ANNOTATION_COLUMNS,
     SUBMISSION_COLUMNS,

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nodules import checkpoint
-from nodules import patches as patches_module
+from nodules.jobs import checkpoint
 from nodules.jobs.checkpoint import Checkpoint, digest
 from nodules.jobs.workers import Workers, run_unordered
+from nodules.patches import store as patches_module
 from nodules.patches.cutting import CutTask, cut_scan
 from nodules.patches.grid import PatchShape
 from nodules.patches.sampling import Sampling
