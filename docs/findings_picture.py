@@ -16,7 +16,8 @@ import SimpleITK as sitk
 
 from docs.picture import GREEN, ORANGE, SCALE, ring
 from nodules.froc.submission import COORDINATES, read_annotations
-from nodules.patches.grid import PatchShape, cut_patches, make_grid, needed_slices
+from nodules.patches.grid import PatchShape, make_grid
+from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.read import list_scans, read_slices
 
 SIZE_PX = 65

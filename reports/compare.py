@@ -9,9 +9,11 @@ others are queued and run, as is whatever else waits in DVC's queue. Run from th
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def main(again: bool) -> int:
     # Also for what was queued by a run that was stopped.
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
     shown = read_outcomes(_output(*DVC, "exp", "show", "--json"))
-    outcomes = shown.outcomes
+    outcomes = {name: _with_records(outcome) for name, outcome in shown.outcomes.items()}
     _write(FOLDER / "comparison.svg", draw_comparison(experiments, outcomes))
     _write(FOLDER / "comparison.md", write_report(experiments, outcomes, refused, shown.commit))
     results = [e for e in experiments if e.name in outcomes and outcomes[e.name].state == FINISHED]
@@ -103,6 +105,19 @@ def _queue(experiment: Experiment) -> str:
         check=False,
     )
     return " ".join(done.stderr.split()) or "no word" if done.returncode else ""
+
+
+def _with_records(outcome: Outcome) -> Outcome:
+    """Add the trainings' records, which are in git and, as they differ every time, no metrics."""
+    if outcome.state != FINISHED:
+        return outcome
+    records = {}
+    for task in ("classifier", "localizer"):
+        name = f"{outcome.rev}:metrics/runs/{task}.json"
+        shown = subprocess.run(["git", "show", name], capture_output=True, check=False)
+        if shown.returncode == 0:
+            records[task] = json.loads(shown.stdout)
+    return replace(outcome, records=records)
 
 
 def _output(*command: str) -> str:

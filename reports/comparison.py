@@ -173,7 +173,7 @@ def _localizer_row(experiment: Experiment, outcome: Outcome) -> list[str]:
 
 
 def _training(experiment: Experiment, outcome: Outcome, task: str) -> list[str]:
-    record = outcome.metrics.get(f"metrics/runs/{task}.json", {})
+    record = outcome.records.get(task, {})
     # The record is no output of a stage: where DVC took the model from its cache, it is another's.
     if record.get("model_md5", "") != outcome.md5s.get(f"models/{task}.keras"):
         record = {}

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 FINISHED = "finished"
 
@@ -38,12 +39,18 @@ class Outcome:
         File to content; no metrics unless it finished.
     md5s
         Output to the hash that DVC has of it.
+    rev
+        The experiment's commit, if it finished.
+    records
+        What each task's training ran on and how long it took, by task.
     """
 
     state: str
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     md5s: Mapping[str, str] = field(default_factory=dict)
+    rev: str = ""
+    records: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_experiments(path: Path) -> list[Experiment]:
@@ -66,14 +73,14 @@ def read_experiments(path: Path) -> list[Experiment]:
         If there is no such file.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         experiments = TypeAdapter(list[Experiment]).validate_python(tree)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         msg = f"{path}: {where or 'all'}: Expected {first['msg']}. Received: {first['input']!r}"
         raise ValueError(msg) from error
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         msg = f"{path}: Expected YAML. Received: {error}"
         raise ValueError(msg) from error
     names = [experiment.name for experiment in experiments]
@@ -131,7 +138,7 @@ def read_outcomes(shown: str) -> Shown:
         else:
             metrics = {name: file.get("data", {}) for name, file in data["metrics"].items()}
             md5s = {name: out["hash"] for name, out in data.get("outs", {}).items()}
-            outcome = Outcome(FINISHED, params, metrics, md5s)
+            outcome = Outcome(FINISHED, params, metrics, md5s, latest["rev"])
         if outcomes.get(entry["name"], outcome).state != FINISHED or outcome.state == FINISHED:
             outcomes[entry["name"]] = outcome
     return Shown(head["rev"], _params(head["data"] or {}), outcomes)
@@ -168,15 +175,5 @@ def has_params(outcome: Outcome, params: Mapping[str, Any], overrides: Sequence[
             tree = tree.setdefault(name, {})
             if not isinstance(tree, dict):
                 return False
-        tree[last] = _value(text)
+        tree[last] = YAML(typ="safe").load(text)  # as DVC reads it
     return outcome.params == wanted
-
-
-def _value(text: str) -> object:
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)  # 1e-4, which is text for PyYAML and a number for DVC
-        except ValueError:
-            return value
-    return value

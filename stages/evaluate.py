@@ -14,8 +14,9 @@ from nodules.evaluation.curves import calibration_table, confusion_table, pr_tab
 from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
 from nodules.params.sections import EvaluateParams, Params
-from nodules.patches.read import assign_parts, read_index, read_patches
-from nodules.splits.parts import read_split
+from nodules.patches.read import read_index, read_patches
+from nodules.splits.audit import assign_parts
+from nodules.splits.split_file import read_split
 from stages.command import parser, run
 
 PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on validation"

@@ -8,7 +8,7 @@ from pathlib import Path
 from nodules.jobs.workers import Workers
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
-from nodules.patches.grid import PatchShape
+from nodules.patches.grid import patch_shape
 from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches
 from stages.command import parser, run
@@ -27,14 +27,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             patients=read_table(arguments.tables / "patients.csv"),
         ),
         Sampling(
-            shape=PatchShape(
-                size_px=wanted.size_px,
-                depth=wanted.depth,
-                in_plane_mm=wanted.spacing_mm.in_plane,
-                z_mm=wanted.spacing_mm.z,
-                pitch=wanted.slice_pitch,
-                pitch_unit=wanted.slice_pitch_unit,
-            ),
+            shape=patch_shape(wanted),
             jitter_px=wanted.jitter_px,
             positives_per_nodule=wanted.positives_per_nodule,
             positive_slices=wanted.positive_slices,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from nodules.detection.assign import read_searched
 from nodules.files import write_csv, write_json
 from nodules.froc.score import evaluate
 from nodules.froc.submission import read_submission
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
-from nodules.splits.parts import LeakError, scoring_models
 from stages.command import parser, run
 
 PROTOCOL = (
@@ -27,21 +27,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the score and the FROC curve."""
     logging.basicConfig(format="warning: %(message)s")
     subsets = params.data.subsets
-    ids = {"seriesuid": str, "patient": str, "networks": str}
-    scans = pd.concat(
-        pd.read_csv(
-            arguments.detections / f"subset{subset}.scans.csv", dtype=ids, keep_default_na=False
-        )
-        for subset in subsets
-    )
-    folder_of = scoring_models(arguments.split, params.split.fold_tasks)
-    for uid, patient, folder in scans[list(ids)].itertuples(index=False):
-        if folder_of.get(patient) != folder:
-            msg = (
-                f"{arguments.detections}: Expected scans searched by networks that never saw the "
-                f"patient. Received: {uid} of {patient}, searched by models/{folder}"
-            )
-            raise LeakError(msg)
+    scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
     submission = pd.concat(
         [read_submission(arguments.detections / f"subset{subset}.csv") for subset in subsets],
         ignore_index=True,

@@ -9,8 +9,9 @@ from typing import Any
 from nodules.files import write_json
 from nodules.params.sections import Params
 from nodules.patches.read import read_index, read_scans
+from nodules.splits.audit import audit
 from nodules.splits.folds import audit_folds, deal_groups, official_groups, rotate
-from nodules.splits.parts import audit, split_by_fold, split_by_patient
+from nodules.splits.parts import split_by_fold, split_by_patient
 from stages.command import parser, run
 
 

@@ -15,8 +15,9 @@ from nodules.download.disk import md5_of
 from nodules.files import write_csv, write_json
 from nodules.params.networks import ClassifierParams, LocalizerParams
 from nodules.params.sections import Params
-from nodules.patches.read import assign_parts, read_index, read_patches
-from nodules.splits.parts import read_split
+from nodules.patches.read import read_index, read_patches
+from nodules.splits.audit import assign_parts
+from nodules.splits.split_file import read_split
 from nodules.training.augmentation import Augmentation
 from stages.command import parser, run
 

@@ -11,24 +11,27 @@ import yaml
 from tests.places import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-# These check and pass on what comes from params.yaml, whose values DVC tracks by themselves.
-CANNOT_CHANGE_RESULTS = {
-    "nodules/params/sections.py",
-    "nodules/params/base.py",
-    "nodules/params/detect.py",
-    "nodules/params/networks.py",
-    "nodules/params/file.py",
+CANNOT_CHANGE_RESULTS = (
+    # These check and pass on what comes from params.yaml, whose values DVC tracks by themselves.
+    "nodules/params",
     "stages/command.py",
     # However files come from Zenodo, they have the md5 that is pinned, or are refused.
+    "nodules/download",
     "nodules/sources/archive_check.py",
-    "nodules/download/disk.py",
-    "nodules/download/fetch.py",
-    "nodules/sources/zenodo_pins.py",
-    "nodules/download/retry.py",
     "nodules/sources/zenodo.py",
+    "nodules/sources/zenodo_pins.py",
     "stages/source.py",
+)
+
+
+# Functions of the library that take a section of params.yaml, by name.
+FUNCTIONS = {
+    node.name: node
+    for path in (ROOT / "nodules").rglob("*.py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body
+    if isinstance(node, ast.FunctionDef)
+    and any("Params" in ast.unparse(a.annotation or ast.Constant("")) for a in node.args.args)
 }
-DATA_OF_MODULES = {"nodules/luna16/official.py": "nodules/luna16/scans.csv"}
 
 
 def module_of(stage: str) -> Path:
@@ -60,7 +63,13 @@ def closure(path: Path) -> set[str]:
         module = waiting.pop()
         seen.add(module)
         waiting |= imported(module) - seen
-    return {str(p.relative_to(ROOT)) for p in seen if has_code(p)} - CANNOT_CHANGE_RESULTS
+    modules = {str(p.relative_to(ROOT)) for p in seen if has_code(p)}
+    return {m for m in modules if not any(is_in(m, place) for place in CANNOT_CHANGE_RESULTS)}
+
+
+def is_in(path: str, place: str) -> bool:
+    """Whether a file is a place, or lies in it, where that is a folder."""
+    return Path(path).is_relative_to(place)
 
 
 def has_code(path: Path) -> bool:
@@ -70,15 +79,29 @@ def has_code(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_list_the_modules_that_the_stage_imports(stage):
+def test_deps_are_the_rooms_and_files_that_the_stage_imports(stage):
     modules = closure(module_of(stage))
-    wanted = modules | {DATA_OF_MODULES[m] for m in modules if m in DATA_OF_MODULES}
     listed = {d for d in STAGES[stage]["deps"] if d.startswith(("nodules/", "stages/"))}
-    assert listed == wanted
+    assert {m for m in modules if not any(is_in(m, dep) for dep in listed)} == set()
+    assert {dep for dep in listed if not any(is_in(m, dep) for m in modules)} == set()
+    # What cannot change a result makes no stage run again.
+    idle = {p for p in CANNOT_CHANGE_RESULTS if any(is_in(p, dep) for dep in listed)}
+    assert idle == set()
+    assert all((ROOT / dep).exists() for dep in listed)
+
+
+def test_no_dep_is_inside_another():
+    for stage, content in STAGES.items():
+        deps = content["deps"]
+        inside = [(a, b) for a in deps for b in deps if a != b and is_in(a, b)]
+        assert inside == [], stage
 
 
 def params_read(path: Path) -> set[str]:
-    """Every ``params.a.b`` of a stage's source as ``a.b``, shortest first."""
+    """Every ``params.a.b`` of a stage's source as ``a.b``, shortest first.
+
+    A section that is handed to a function of ours counts as what that function reads of it.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     aliases = {"params": ""}
     for node in ast.walk(tree):
@@ -87,14 +110,28 @@ def params_read(path: Path) -> set[str]:
             dotted = ast.unparse(node.value)
             if isinstance(node.value, ast.Attribute) and dotted.startswith("params."):
                 aliases[node.targets[0].id] = dotted.removeprefix("params.")
+    found = read_of(aliases, tree)
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        for position, argument in enumerate(call.args):
+            section = ast.unparse(argument).removeprefix("params.")
+            section = aliases.get(section, section)
+            function = FUNCTIONS.get(ast.unparse(call.func))
+            if function is not None and section in found:
+                name = function.args.args[position].arg
+                found |= read_of({name: section}, function)
+                found.discard(section)
+    return {key.removesuffix(".model_dump") for key in found}
+
+
+def read_of(aliases: dict[str, str], tree: ast.AST) -> set[str]:
+    """What is read of each alias in a tree, by its full key."""
     found = set()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
-            continue
-        name, _, rest = ast.unparse(node).partition(".")
-        if name in aliases:
-            found.add(f"{aliases[name]}.{rest}".strip("."))
-    return {key.removesuffix(".model_dump") for key in found}
+        if isinstance(node, ast.Attribute):
+            name, _, rest = ast.unparse(node).partition(".")
+            if name in aliases:
+                found.add(f"{aliases[name]}.{rest}".strip("."))
+    return found
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from nodules.detection.linking import PLACE
 from nodules.detection.region import LungRegion
-from nodules.patches.grid import Grid, cut_patches, make_grid, needed_slices
+from nodules.patches.grid import Grid, make_grid
+from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.geometry import Geometry
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nodules.detection.assign import Networks
 from nodules.detection.candidates import find_discs, find_world
 from nodules.detection.linking import Linking, link_discs
 from nodules.detection.region import find_lung_region
@@ -63,23 +64,6 @@ class Detection:
     linking: Linking
 
 
-@dataclass(frozen=True)
-class Networks:
-    """What looks at a scan.
-
-    Parameters
-    ----------
-    classifier, localizer
-        Files, ``.keras``.
-    threshold
-        The classifier's score from which a place is a candidate.
-    """
-
-    classifier: Path
-    localizer: Path
-    threshold: float
-
-
 @dataclass(frozen=True, eq=False)
 class _Task:
     """One scan to look at."""
@@ -90,6 +74,11 @@ class _Task:
     checksum: str
     threads: int | None
     code: str = CODE
+
+    @property
+    def payload_bytes(self) -> int:
+        """Size of the scan's voxels."""
+        return self.scan.header.payload_bytes
 
     @property
     def key(self) -> str:

@@ -16,6 +16,8 @@ from typing import Never
 
 from tqdm import tqdm
 
+from nodules.files import atomic_file
+
 logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 18
@@ -117,11 +119,11 @@ def require_disk(needs: Iterable[tuple[Path, int]]) -> None:
     for device, folder in folders.items():
         free = shutil.disk_usage(folder).free
         if needed[device] > free:
-            message = (
+            msg = (
                 f"Expected {readable_bytes(needed[device])} ({needed[device]:,} bytes) of free "
-                f"disk. Received {readable_bytes(free)} ({free:,} bytes)"
+                f"disk. Received: {readable_bytes(free)} ({free:,} bytes)"
             )
-            raise OSError(errno.ENOSPC, message, str(folder))
+            raise OSError(errno.ENOSPC, msg, str(folder))
 
 
 def same_file_system(one: Path, other: Path) -> bool:
@@ -138,11 +140,10 @@ def move_in(source: Path, target: Path) -> None:
     if same_file_system(source, target.parent):
         source.replace(target)
         return
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(target)
+    with atomic_file(target) as partial:
+        shutil.copyfile(source, partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
     source.unlink()
 
 
@@ -158,21 +159,17 @@ def link_in(source: Path, target: Path) -> str:
         ``"reflink"``, ``"hardlink"`` or ``"symlink"``.
     """
     source = source.resolve(strict=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.partial")
     for kind, link in (("reflink", _reflink), ("hardlink", os.link), ("symlink", os.symlink)):
-        beside.unlink(missing_ok=True)
         try:
-            link(source, beside)
+            with atomic_file(target) as partial:
+                partial.unlink(missing_ok=True)
+                link(source, partial)
         except OSError as error:
             logger.debug("no %s from %s to %s: %s", kind, source, target, error)
             continue
-        # Renaming one hard link over another of the same file does nothing, so clear the way.
-        target.unlink(missing_ok=True)
-        beside.replace(target)
         return kind
-    message = f"Expected a file system that links {source} to {target}. Received none that does."
-    raise OSError(errno.ENOTSUP, message)
+    msg = f"Expected a file system that links {source} to {target}. Received: none that does"
+    raise OSError(errno.ENOTSUP, msg)
 
 
 def extract_member(archive_path: Path, member_end: str, target: Path) -> None:
@@ -183,24 +180,24 @@ def extract_member(archive_path: Path, member_end: str, target: Path) -> None:
     ValueError
         If no member, or more than one, has that path, or the member is damaged.
     """
-    beside = target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(archive_path) as archive:
             names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{member_end}")]
             if len(names) != 1:
-                message = (
-                    f"Expected one member .../{member_end} in {archive_path}. "
-                    f"Received {names or archive.namelist()}."
+                msg = (
+                    f"{archive_path}: Expected one member .../{member_end}. Received: "
+                    f"{names or archive.namelist()}"
                 )
-                raise ValueError(message)
-            with archive.open(names[0]) as source, beside.open("wb") as out:
+                raise ValueError(msg)
+            with (
+                atomic_file(target) as partial,
+                archive.open(names[0]) as source,
+                partial.open("wb") as out,
+            ):
                 shutil.copyfileobj(source, out)
     except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        beside.unlink(missing_ok=True)
-        message = f"Expected {archive_path} to hold a whole {member_end}. Received: {error}."
-        raise ValueError(message) from error
-    beside.replace(target)
+        msg = f"{archive_path}: Expected a whole {member_end}. Received: {error}"
+        raise ValueError(msg) from error
 
 
 def _nearest_existing(path: Path) -> Path:

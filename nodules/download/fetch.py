@@ -8,7 +8,6 @@ for If-Range (RFC 9110, sections 13.1.5 and 14.2).
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
@@ -16,9 +15,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import requests
+from filelock import FileLock, Timeout
 
 from nodules.download.disk import BLOCK_BYTES, Md5Thread, byte_bar, readable_bytes
 from nodules.download.retry import (
@@ -112,13 +111,19 @@ def exclusive(lock: Path, stop: threading.Event) -> Iterator[None]:
         If `stop` was set while waiting.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        if not _locked(file):
-            logger.warning("waiting for another download that holds %s", lock)
-            while not _locked(file):
-                if stop.wait(_LOCK_POLL_S):
-                    raise StoppedError
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        logger.warning("waiting for another download that holds %s", lock)
+        try:
+            held.acquire(poll_interval=_LOCK_POLL_S, cancel_check=stop.is_set)
+        except Timeout:
+            raise StoppedError from None
+    try:
         yield
+    finally:
+        held.release()
 
 
 class _Download:
@@ -265,11 +270,3 @@ class _Download:
             f"from {self._remote.url}: that is another file. {self.state()[1]}."
         )
         raise ValueError(message)
-
-
-def _locked(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

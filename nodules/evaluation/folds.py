@@ -23,7 +23,7 @@ from nodules.evaluation.bootstrap import CONFIDENCE
 from nodules.evaluation.classifier import choose_threshold, measure_calls
 from nodules.evaluation.localizer import constant_guess, measurable_rows, measure_errors
 from nodules.evaluation.predictions import check_labels_and_scores, select_part
-from nodules.splits.parts import LeakError
+from nodules.splits.audit import LeakError
 
 
 def classifier_fold_metrics(

@@ -7,20 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from nodules.params.sections import Params
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: 1e-4 is a number, not a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def load_params(path: Path) -> Params:
@@ -42,8 +34,9 @@ def load_params(path: Path) -> Params:
         One line for each key that is unknown, missing or out of range, with what was received.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # As DVC reads it, so that no value means two things.
+        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         msg = f"{path}: Expected a readable YAML file. Received: {' '.join(str(error).split())}"
         raise ValueError(msg) from error
     try:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nodules.params.base import Seed, Strict
-from nodules.params.detect import DetectParams
 from nodules.params.networks import ClassifierParams, LocalizerParams
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -187,6 +186,16 @@ class EvaluateParams(Strict):
 
     bootstraps: Annotated[int, Field(ge=100, le=100_000)]
     seed: Seed
+
+
+class DetectParams(Strict):
+    """How whole scans are searched (``detect``)."""
+
+    stride_px: Annotated[int, Field(ge=1, le=64)]
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None
+    gap_mm: Annotated[float, Field(ge=0, le=20)]
+    aggregation: Literal["max", "mean_top_k", "noisy_or"]
+    top_k: Annotated[int, Field(ge=1)]
 
 
 class ParallelParams(Strict):

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
-from nodules.patches.grid import Grid, cut_patches, needed_slices
+from nodules.patches.grid import Grid
 from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
+from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.read import Scan, read_slices, stream_slices
 
 _CENTER = ["center_x", "center_y", "center_z"]
@@ -43,6 +44,11 @@ class CutTask:
     sample: ScanSample
     sampling: Sampling
     code: str = CODE
+
+    @property
+    def payload_bytes(self) -> int:
+        """Size of the scan's voxels."""
+        return self.scan.header.payload_bytes
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""The patches of one part of the split, in memory."""
+"""Reading what was stored: the patches, their index and the list of their scans."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from nodules.splits.parts import audit
 
 
 def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
@@ -82,35 +80,6 @@ def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
         for subset in subsets
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def assign_parts(index: pd.DataFrame, part_of: dict[str, str]) -> pd.DataFrame:
-    """Add the column ``part`` to an index, audited.
-
-    Parameters
-    ----------
-    index
-        From `read_index`.
-    part_of
-        Patient to part.
-
-    Returns
-    -------
-    index
-        With ``part``.
-
-    Raises
-    ------
-    ValueError
-        If a patient has no part; `nodules.splits.parts.LeakError` if something is in two.
-    """
-    parts = index["patient"].map(part_of)
-    if parts.isna().any():
-        patient = index.loc[parts.isna(), "patient"].iloc[0]
-        msg = f"split: Expected a part for every patient. Received: none for {patient}"
-        raise ValueError(msg)
-    audit(index, parts)
-    return index.assign(part=parts)
 
 
 def read_patches(patches: Path, index: pd.DataFrame) -> NDArray[np.int16]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from nodules.splits.parts import LeakError, audit, home_subsets, split_by_patient
+from nodules.splits.audit import LeakError, audit
+from nodules.splits.parts import home_subsets, split_by_patient
 
 
 def deal_groups(scans: pd.DataFrame, folds: Sequence[int], seed: int) -> dict[str, int]:
@@ -101,7 +102,7 @@ def audit_folds(
     Returns
     -------
     counts
-        By fold what `nodules.splits.parts.audit` counts.
+        By fold what `nodules.splits.audit.audit` counts.
 
     Raises
     ------

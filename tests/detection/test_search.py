@@ -21,7 +21,8 @@ from nodules.luna16.tables import write_tables
 from nodules.networks.build import build_model
 from nodules.networks.file import save_model
 from nodules.params.sections import PhantomParams
-from nodules.patches.grid import PatchShape, cut_patches, make_grid
+from nodules.patches.grid import PatchShape, make_grid
+from nodules.patches.windows import cut_patches
 from nodules.scans.geometry import Geometry
 from nodules.scans.write import Volume, write_archive
 from nodules.sources.phantom.archive import phantom_tables, write_subset

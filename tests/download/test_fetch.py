@@ -421,10 +421,20 @@ def test_only_one_at_a_time_holds_a_lock(tmp_path: Path) -> None:
     thread.join()
     assert order == ["first", "second"]
     stop = threading.Event()
-    with exclusive(tmp_path / "lock", stop):
-        stop.set()
+
+    def stopped() -> None:
         with pytest.raises(StoppedError), exclusive(tmp_path / "lock", stop):
             pass
+        order.append("stopped")
+
+    with exclusive(tmp_path / "lock", threading.Event()):
+        thread = threading.Thread(target=stopped)
+        thread.start()
+        time.sleep(0.3)
+        assert order == ["first", "second"]
+        stop.set()
+        thread.join()
+    assert order == ["first", "second", "stopped"]
 
 
 DOWNLOADER = """

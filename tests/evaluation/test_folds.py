@@ -13,8 +13,8 @@ from nodules.evaluation.classifier import classifier_metrics
 from nodules.evaluation.folds import classifier_fold_metrics, localizer_fold_metrics
 from nodules.evaluation.localizer import constant_guess, localizer_metrics
 from nodules.files import write_json
+from nodules.splits.audit import LeakError
 from nodules.splits.folds import rotate
-from nodules.splits.parts import LeakError
 
 FOLDS = [4, 0, 7]
 TARGETS = ("x_px", "y_px", "diameter_px")

@@ -8,7 +8,8 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodules.patches.grid import Grid, PatchShape, cut_patches, make_grid, needed_slices
+from nodules.patches.grid import Grid, PatchShape, make_grid
+from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.geometry import AIR_HU, Geometry
 from nodules.scans.write import Volume
 from tests.scans.test_geometry import DIRECTIONS

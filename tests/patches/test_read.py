@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nodules.patches.read import assign_parts, read_index, read_patches, read_scans
-from nodules.splits.parts import LeakError
+from nodules.patches.read import read_index, read_patches, read_scans
+from nodules.splits.audit import LeakError, assign_parts
 
 
 @pytest.fixture

@@ -64,8 +64,6 @@ stages:
     metrics:
     - metrics/classifier.json: {cache: false}
     - metrics/localizer.json: {cache: false}
-metrics:
-- metrics/runs/classifier.json
 """
 LIST = """\
 - name: plain
@@ -194,7 +192,11 @@ def entry(name: str, state: str | None, value: float, error: bool = False) -> di
         "params": params_file(1e-4),
         "metrics": {"metrics/classifier.json": {"data": {"test": {"f1": {"value": value}}}}},
     }
-    revision = {"data": data, "error": {"msg": "Experiment run failed"} if error else None}
+    revision = {
+        "data": data,
+        "rev": "def",
+        "error": {"msg": "Experiment run failed"} if error else None,
+    }
     return {"name": name, "revs": [revision], "executor": state and {"state": state}}
 
 
@@ -282,7 +284,9 @@ def test_the_picture_has_a_dot_for_each_result_and_says_what_is_missing():
 def test_the_record_of_another_model_is_not_shown(md5, time):
     record = {"parameters": 5, "wall_time_s": 2.0, "model_md5": "a"}
     outcome = Outcome(
-        "finished", {}, {"metrics/runs/classifier.json": record}, {"models/classifier.keras": md5}
+        "finished",
+        md5s={"models/classifier.keras": md5},
+        records={"classifier": record},
     )
     report = write_report([Experiment(name="x", set=[])], {"x": outcome}, {}, "abc")
     row = next(line for line in report.splitlines() if line.startswith("| x | "))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodules.luna16.official import official_scans
+from nodules.splits.audit import LeakError
 from nodules.splits.folds import audit_folds, deal_groups, official_groups, rotate
-from nodules.splits.parts import LeakError
 from tests.splits.test_parts import luna16_scans, patches, scan_tables
 
 fold_numbers = st.lists(st.integers(0, 99), min_size=3, max_size=10, unique=True)

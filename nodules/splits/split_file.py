@@ -1,0 +1,128 @@
+"""Reading ``split.json``: who is in which part, and which networks may search whose scans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from nodules.splits.audit import PARTS, LeakError
+
+
+def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
+    """Read the parts that the split stage decided on.
+
+    Parameters
+    ----------
+    path
+        ``split.json``: its ``patients`` maps each patient to a part, and its ``folds`` the number
+        of each fold of the cross-validation to such a map.
+    fold
+        Which fold's parts to read; None for those of ``patients``.
+
+    Returns
+    -------
+    part_of
+        Patient to part.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    LeakError
+        If a patient is listed twice.
+    ValueError
+        If the file is no split, has no such fold, or a part is none of `PARTS`.
+    """
+    tree = _read_tree(path)
+    if fold is None:
+        return _check_parts(path, tree["patients"])
+    folds = tree.get("folds", {})
+    if str(fold) not in folds:
+        msg = f"{path}: Expected one of the folds {list(folds)}. Received: {fold}"
+        raise ValueError(msg)
+    return _check_parts(path, folds[str(fold)])
+
+
+def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
+    """Decide which networks score which patient's scans: only such as never saw the patient.
+
+    Parameters
+    ----------
+    path
+        ``split.json``: ``patients`` and, with cross-validation, ``folds``, each fold's number to
+        its own map from patients to parts.
+    fold_tasks
+        Of which tasks each fold has a network. It takes both to search scans.
+
+    Returns
+    -------
+    folder_of
+        Patient to the networks' folder below ``models``: where folds have both, every patient to
+        ``fold{f}``, the one that tests him; otherwise test patients to ``""``. Others are absent.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    LeakError
+        If two folds test a patient.
+    ValueError
+        If the file is no split, or has no folds where they have both networks.
+    """
+    tree = _read_tree(path)
+    part_of = _check_parts(path, tree["patients"])
+    if set(fold_tasks) != {"classifier", "localizer"}:
+        return {patient: "" for patient, part in part_of.items() if part == "test"}
+    if not tree.get("folds"):
+        msg = f"{path}: Expected the folds of the cross-validation. Received: none"
+        raise ValueError(msg)
+    folder_of: dict[str, str] = {}
+    for fold, own in tree["folds"].items():
+        for patient in (p for p, part in _check_parts(path, own).items() if part == "test"):
+            if patient in folder_of:
+                msg = (
+                    f"{path}: Expected each patient tested by one fold. Received: {patient} by "
+                    f"{folder_of[patient]} and fold{fold}"
+                )
+                raise LeakError(msg)
+            folder_of[patient] = f"fold{fold}"
+    return folder_of
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        msg = f"{path}: Expected the split of the stage split. Received: no file"
+        raise FileNotFoundError(msg)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated)
+    except LeakError as error:
+        msg = f"{path}: {error}"
+        raise LeakError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: Expected JSON. Received: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("patients"), dict):
+        received = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
+        msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
+        raise ValueError(msg)
+    return tree
+
+
+def _check_parts(path: Path, part_of: dict[str, str]) -> dict[str, str]:
+    for patient, part in part_of.items():
+        if part not in PARTS:
+            msg = f"{path}: {patient}: Expected one of {', '.join(PARTS)}. Received: {part!r}"
+            raise ValueError(msg)
+    return part_of
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        msg = f"Expected each patient in one part. Received: {repeated} twice"
+        raise LeakError(msg)
+    return tree
