@@ -14,6 +14,7 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	pytest
 
 # Runs those of reports/experiments.yaml that have not finished; hours, on two cores.

@@ -38,10 +38,39 @@ SIZE_PX = 65
 SCANS = 8
 # All of LUNA16, by its headers and candidates_V2.csv.
 LUNA16_SCANS, LUNA16_BYTES, LUNA16_CANDIDATES = 888, 118e9, 754_975
-TWENTY = Sampling(PatchShape(SIZE_PX, 1), 10, 4, 8, 8, seed=0)
-ALL_CANDIDATES = Sampling(PatchShape(SIZE_PX, 1), 10, 4, 8, 850, seed=0)
-LUNGS = Sampling(PatchShape(SIZE_PX, 1), 10, 4, 0, 0, seed=0, random_lung_per_scan=16)
-RESAMPLED = Sampling(PatchShape(SIZE_PX, 3, 0.8, 1.0), 10, 4, 8, 8, seed=0)
+TWENTY = Sampling(
+    shape=PatchShape(size_px=SIZE_PX, depth=1),
+    jitter_px=10,
+    positives_per_nodule=4,
+    other_slices_per_scan=8,
+    candidates_per_scan=8,
+    seed=0,
+)
+ALL_CANDIDATES = Sampling(
+    shape=PatchShape(size_px=SIZE_PX, depth=1),
+    jitter_px=10,
+    positives_per_nodule=4,
+    other_slices_per_scan=8,
+    candidates_per_scan=850,
+    seed=0,
+)
+LUNGS = Sampling(
+    shape=PatchShape(size_px=SIZE_PX, depth=1),
+    jitter_px=10,
+    positives_per_nodule=4,
+    other_slices_per_scan=0,
+    candidates_per_scan=0,
+    seed=0,
+    random_lung_per_scan=16,
+)
+RESAMPLED = Sampling(
+    shape=PatchShape(size_px=SIZE_PX, depth=3, in_plane_mm=0.8, z_mm=1.0),
+    jitter_px=10,
+    positives_per_nodule=4,
+    other_slices_per_scan=8,
+    candidates_per_scan=8,
+    seed=0,
+)
 
 
 def write_phantom(folder: Path) -> Path:

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     scan = next(s for s in list_scans(options.archive) if s.seriesuid == options.seriesuid)
-    grid = make_grid(scan.header.geometry, PatchShape(SIZE_PX, 1))
+    grid = make_grid(scan.header.geometry, PatchShape(size_px=SIZE_PX, depth=1))
     tables = [read_annotations(path) for path in (options.findings, options.annotations)]
     findings, nodules = (
         table.loc[table["seriesuid"] == options.seriesuid, [*COORDINATES, "diameter_mm"]].to_numpy()

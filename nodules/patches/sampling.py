@@ -26,7 +26,7 @@ Row = tuple[object, ...]
 _TRIES = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """What to sample from each scan.
 

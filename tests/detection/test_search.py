@@ -37,9 +37,9 @@ EVERYWHERE = LungRegion(np.ones((6, 70, 90), bool), np.array([1, 1, 1]))
 @pytest.mark.parametrize(
     "shape",
     [
-        PatchShape(33, 1),
-        PatchShape(33, 3),
-        PatchShape(33, 3, in_plane_mm=0.9, z_mm=2.0, pitch=3.1, pitch_unit="mm"),
+        PatchShape(size_px=33, depth=1),
+        PatchShape(size_px=33, depth=3),
+        PatchShape(size_px=33, depth=3, in_plane_mm=0.9, z_mm=2.0, pitch=3.1, pitch_unit="mm"),
     ],
 )
 def test_positions_see_what_patches_show_beyond_the_border_too(shape):
@@ -62,7 +62,7 @@ def test_positions_see_what_patches_show_beyond_the_border_too(shape):
 def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score():
     rng = np.random.default_rng(1)
     volume_hu = rng.integers(-1000, 400, GEOMETRY.shape_zyx, np.int16)
-    grid = make_grid(GEOMETRY, PatchShape(65, 1))
+    grid = make_grid(GEOMETRY, PatchShape(size_px=65, depth=1))
     model = build_model("cnn", "classifier", 1, 65, (-1000.0, 400.0), 0.0)
     scorer = make_scorer(model, 4)
     found = list(score_slices(volume_hu, grid, EVERYWHERE, scorer, 0.01))
@@ -119,7 +119,7 @@ def test_a_finding_is_in_the_world_where_its_ball_is(grid_mm):
     # Away from the middle, by other steps along each axis.
     ball_mm = geometry.world_from_index((77.3, 30.6, 8.4))
     volume_hu[np.linalg.norm(world_mm - ball_mm, axis=-1) < 6] = 300
-    detection = Detection(PatchShape(33, 1, **grid_mm), 2, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=33, depth=1, **grid_mm), 2, Linking(3.0, "max", 3))
     findings = detect_scan(volume_hu, geometry, "1.2.3", Brightness(), find_bright, 0.2, detection)
     assert len(findings) == 1
     assert list(findings) == COLUMNS
@@ -138,7 +138,7 @@ def test_findings_do_not_depend_on_processes_nor_on_an_interruption(tmp_path, mo
     write_subset(plans, 0, tmp_path / "subset0.zip")
     save_networks(tmp_path)
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(65, 1), 8, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=65, depth=1), 8, Linking(3.0, "max", 3))
     wanted = {plan.seriesuid: networks for plan in plans[:2]}
 
     def detect(name: str) -> bytes:
@@ -185,7 +185,7 @@ def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
     volume = Volume("1.2.3", geometry, np.zeros(geometry.shape_zyx, np.int16))
     write_archive(tmp_path / "subset0.zip", "subset0", [volume])
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(33, 3), 8, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=33, depth=3), 8, Linking(3.0, "max", 3))
     arguments = (tmp_path / "subset0.zip", {"1.2.3": networks}, detection, tmp_path / "out.csv")
     with pytest.raises(FileNotFoundError, match=r"classifier\.keras: Expected a trained network"):
         detect_archive(*arguments)

@@ -28,7 +28,15 @@ from tests.places import ROOT
 from tests.small_luna import noise, points, write_tables_of
 
 N_SCANS = 12
-SAMPLING = Sampling(PatchShape(15, 3), 5, 3, 4, 3, seed=1, random_lung_per_scan=1)
+SAMPLING = Sampling(
+    shape=PatchShape(size_px=15, depth=3),
+    jitter_px=5,
+    positives_per_nodule=3,
+    other_slices_per_scan=4,
+    candidates_per_scan=3,
+    seed=1,
+    random_lung_per_scan=1,
+)
 
 
 def scan(k: int, seed: int | None = None) -> Volume:
@@ -119,7 +127,7 @@ def test_what_was_kept_is_never_stale(tmp_path, monkeypatch, change):
     elif change == "seed":
         sampling = dataclasses.replace(sampling, seed=2)
     elif change == "size":
-        sampling = dataclasses.replace(sampling, shape=PatchShape(13, 3))
+        sampling = dataclasses.replace(sampling, shape=PatchShape(size_px=13, depth=3))
     elif change == "candidates":
         sampling = dataclasses.replace(sampling, candidates_per_scan=1)
     elif change == "code":

@@ -124,7 +124,7 @@ def test_the_grid_covers_the_scan_and_no_more(volume, shape):
 
 def test_without_a_spacing_the_grid_is_the_scans_own():
     geometry = Geometry((4, 5, 6), (0.7, 0.7, 2.5), (0.0, 0.0, 0.0))
-    grid = make_grid(geometry, PatchShape(5, 3, pitch=2))
+    grid = make_grid(geometry, PatchShape(size_px=5, depth=3, pitch=2))
     assert grid.geometry == geometry
     assert grid.level_offsets.tolist() == [-2, 0, 2]
     assert grid.half_extent_xyz_mm.tolist() == pytest.approx([1.75, 1.75, 6.25])
@@ -133,7 +133,7 @@ def test_without_a_spacing_the_grid_is_the_scans_own():
 def test_slices_of_a_patch_can_lie_between_those_of_the_scan():
     geometry = Geometry((1, 1, 9), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
     ramp = np.arange(9, dtype=np.int16)[:, None, None] * 20
-    grid = make_grid(geometry, PatchShape(1, 5, pitch=1.0, pitch_unit="mm"))
+    grid = make_grid(geometry, PatchShape(size_px=1, depth=5, pitch=1.0, pitch_unit="mm"))
     centers = np.array([[0, 0, 4], [0, 0, 8]])
     assert needed_slices(grid, centers) == [3, 4, 5, 7, 8]
     patches = cut_patches(((z, ramp[z]) for z in (3, 4, 5, 7, 8)), grid, centers)
@@ -143,7 +143,9 @@ def test_slices_of_a_patch_can_lie_between_those_of_the_scan():
 
 
 def test_slices_needed_are_those_of_the_volume():
-    grid = make_grid(Geometry((9, 9, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), PatchShape(5, 3))
+    grid = make_grid(
+        Geometry((9, 9, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), PatchShape(size_px=5, depth=3)
+    )
     assert needed_slices(grid, np.array([[4, 4, 0], [4, 4, 4], [4, 4, 5]])) == [0, 1, 3, 4, 5]
     assert needed_slices(grid, np.array([[4, 4, 7]])) == []
 
@@ -151,7 +153,7 @@ def test_slices_needed_are_those_of_the_volume():
 @pytest.mark.parametrize("in_plane_mm", [None, 0.7])
 def test_a_patch_beyond_the_volume_is_air(in_plane_mm):
     geometry = Geometry((9, 8, 3), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    grid = make_grid(geometry, PatchShape(5, 3, in_plane_mm))
+    grid = make_grid(geometry, PatchShape(size_px=5, depth=3, in_plane_mm=in_plane_mm))
     slices = np.zeros((3, 8, 9), np.int16)
     centers = np.array([[30, 4, 2], [4, -9, 2], [4, 4, 4]])
     assert (cut_patches(enumerate(slices), grid, centers) == AIR_HU).all()
@@ -165,7 +167,7 @@ def test_a_real_scan_is_resampled_as_itk_does(real_data, uid_end):
         image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection()
     )
     volume = Volume("a", geometry, sitk.GetArrayFromImage(image))
-    grid = make_grid(geometry, PatchShape(65, 3, 1.0, 1.0))
+    grid = make_grid(geometry, PatchShape(size_px=65, depth=3, in_plane_mm=1.0, z_mm=1.0))
     rng = np.random.default_rng(0)
     centers = rng.integers(20, np.array(grid.geometry.size_xyz) - 20, (25, 3))
     patches = cut(volume, grid, centers)

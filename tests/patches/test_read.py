@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from nodules.patches.read import read_index, read_patches, read_scans
-from nodules.splits.audit import LeakError, assign_parts
 
 
 @pytest.fixture
@@ -82,31 +81,3 @@ def test_what_is_missing_or_damaged_is_named(folder: Path, name, change, error, 
 
     with pytest.raises(error, match=f"subset3/{name}: {expected}"):
         read()
-
-
-def audited() -> pd.DataFrame:
-    rows = [
-        {"patient": f"p{k}", "seriesuid": f"1.{k}", "label": label}
-        | {name: float(k) for name in ("nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm")}
-        for k in range(3)
-        for label in (0, 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_parts_are_assigned_by_patient():
-    part_of = {"p2": "train", "p0": "test", "p1": "validation", "elsewhere": "train"}
-    assigned = assign_parts(audited(), part_of)
-    assert assigned["part"].tolist() == ["test"] * 2 + ["validation"] * 2 + ["train"] * 2
-
-
-def test_a_patient_without_a_part_is_named():
-    with pytest.raises(ValueError, match=r"a part for every patient. Received: none for p1"):
-        assign_parts(audited(), {"p0": "train", "p2": "test"})
-
-
-def test_a_leak_is_caught_before_anything_learns():
-    index = audited()
-    index.loc[4:, "seriesuid"] = "1.0"
-    with pytest.raises(LeakError, match=r"scan 1\.0 in test and train"):
-        assign_parts(index, {"p0": "train", "p1": "validation", "p2": "test"})

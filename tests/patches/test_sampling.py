@@ -17,7 +17,14 @@ from nodules.scans.geometry import IDENTITY, Geometry
 from tests.small_luna import FLIPPED, POINT
 
 SWAPPED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-LOOSE = Sampling(PatchShape(9, 1), 4, 2, 3, 4, seed=7)
+LOOSE = Sampling(
+    shape=PatchShape(size_px=9, depth=1),
+    jitter_px=4,
+    positives_per_nodule=2,
+    other_slices_per_scan=3,
+    candidates_per_scan=4,
+    seed=7,
+)
 
 spacing_mm = st.floats(0.4, 3)
 geometries = st.builds(
@@ -146,7 +153,14 @@ def test_jitter_never_brings_a_nodule_into_a_negative():
     share = np.stack(np.meshgrid(*[np.arange(0.02, 1, 0.05)] * 3), axis=-1)
     case = one_nodule()
     case.candidates = table(case.geometry, share, "class", 0)
-    case.sampling = Sampling(PatchShape(9, 1), 4, 1, 12, len(case.candidates), seed=0)
+    case.sampling = Sampling(
+        shape=PatchShape(size_px=9, depth=1),
+        jitter_px=4,
+        positives_per_nodule=1,
+        other_slices_per_scan=12,
+        candidates_per_scan=len(case.candidates),
+        seed=0,
+    )
     sample = case.sample()
     negatives = sample.patches[sample.patches["label"] == 0]
     assert len(negatives) > 2000
@@ -158,8 +172,12 @@ def test_jitter_never_brings_a_nodule_into_a_negative():
 
 NATIVE = st.builds(
     Sampling,
-    st.builds(PatchShape, st.sampled_from([5, 9, 15]), st.sampled_from([1, 3])),
-    *[st.just(0)] * 5,
+    shape=st.builds(PatchShape, size_px=st.sampled_from([5, 9, 15]), depth=st.sampled_from([1, 3])),
+    jitter_px=st.just(0),
+    positives_per_nodule=st.just(0),
+    other_slices_per_scan=st.just(0),
+    candidates_per_scan=st.just(0),
+    seed=st.just(0),
 )
 
 
@@ -240,7 +258,14 @@ def test_nodules_are_placed_with_their_diameter_in_pixels():
     row = one_nodule().nodules.iloc[0]
     assert tuple(row[["index_x", "index_y", "index_z"]]) == pytest.approx((20.3, 14.8, 6.4))
     assert row["diameter_px"] == pytest.approx(6 / 0.7)
-    finer = Sampling(PatchShape(9, 1, in_plane_mm=0.35, z_mm=1.0), 4, 2, 3, 4, seed=7)
+    finer = Sampling(
+        shape=PatchShape(size_px=9, depth=1, in_plane_mm=0.35, z_mm=1.0),
+        jitter_px=4,
+        positives_per_nodule=2,
+        other_slices_per_scan=3,
+        candidates_per_scan=4,
+        seed=7,
+    )
     row = one_nodule(sampling=finer).nodules.iloc[0]
     assert tuple(row[["index_x", "index_y", "index_z"]]) == pytest.approx((40.6, 29.6, 16))
     assert row["diameter_px"] == pytest.approx(6 / 0.35)
@@ -248,7 +273,18 @@ def test_nodules_are_placed_with_their_diameter_in_pixels():
 
 def test_every_jitter_comes_up():
     patches = (
-        one_nodule(sampling=Sampling(PatchShape(9, 1), 2, 1000, 0, 0, seed=0)).sample().patches
+        one_nodule(
+            sampling=Sampling(
+                shape=PatchShape(size_px=9, depth=1),
+                jitter_px=2,
+                positives_per_nodule=1000,
+                other_slices_per_scan=0,
+                candidates_per_scan=0,
+                seed=0,
+            )
+        )
+        .sample()
+        .patches
     )
     drawn = patches.groupby(["jitter_x_px", "jitter_y_px"]).size()
     assert len(drawn) == 25
@@ -257,7 +293,15 @@ def test_every_jitter_comes_up():
 
 
 def test_positives_come_from_every_slice_that_the_nodule_spans():
-    sampling = Sampling(PatchShape(9, 1), 2, 400, 0, 0, seed=0, positive_slices="spanned")
+    sampling = Sampling(
+        shape=PatchShape(size_px=9, depth=1),
+        jitter_px=2,
+        positives_per_nodule=400,
+        other_slices_per_scan=0,
+        candidates_per_scan=0,
+        seed=0,
+        positive_slices="spanned",
+    )
     patches = one_nodule(sampling=sampling).sample().patches
     # 3 mm about index 6.4 at 2.5 mm a slice: 5.2 .. 7.6.
     assert patches["center_z"].value_counts().between(150, 250).to_dict() == {6: True, 7: True}
@@ -265,13 +309,21 @@ def test_positives_come_from_every_slice_that_the_nodule_spans():
     assert chords[6] == pytest.approx([2 * np.sqrt(3**2 - 1.0**2)])
     assert chords[7] == pytest.approx([2 * np.sqrt(3**2 - 1.5**2)])
     # Fine slices: 3 mm about 16 mm, at 1 mm.
-    finer = dataclasses.replace(sampling, shape=PatchShape(9, 1, z_mm=0.9))
+    finer = dataclasses.replace(sampling, shape=PatchShape(size_px=9, depth=1, z_mm=0.9))
     patches = one_nodule(sampling=finer).sample().patches
     assert sorted(patches["center_z"].unique()) == [15, 16, 17, 18, 19, 20, 21]
 
 
 def test_a_nodule_between_two_slices_is_cut_on_the_nearer():
-    sampling = Sampling(PatchShape(9, 1), 2, 5, 0, 0, seed=0, positive_slices="spanned")
+    sampling = Sampling(
+        shape=PatchShape(size_px=9, depth=1),
+        jitter_px=2,
+        positives_per_nodule=5,
+        other_slices_per_scan=0,
+        candidates_per_scan=0,
+        seed=0,
+        positive_slices="spanned",
+    )
     case = one_nodule(sampling=sampling)
     case.annotations["diameter_mm"] = 1.0
     patches = case.sample().patches
@@ -281,7 +333,15 @@ def test_a_nodule_between_two_slices_is_cut_on_the_nearer():
 
 def test_candidates_come_in_a_ratio_to_positives():
     case = one_nodule(
-        sampling=Sampling(PatchShape(9, 1), 0, 4, 0, 0, 7, candidates_per_positive=2.5)
+        sampling=Sampling(
+            shape=PatchShape(size_px=9, depth=1),
+            jitter_px=0,
+            positives_per_nodule=4,
+            other_slices_per_scan=0,
+            candidates_per_scan=0,
+            seed=7,
+            candidates_per_positive=2.5,
+        )
     )
     case.candidates = table(
         case.geometry, [(0.02, 0.02, z) for z in np.arange(0, 1, 0.05)], "class", 0
@@ -293,7 +353,15 @@ def test_candidates_come_in_a_ratio_to_positives():
 
 def test_lung_negatives_are_in_the_lungs_and_away_from_everything():
     case = one_nodule()
-    case.sampling = Sampling(PatchShape(9, 1), 1, 1, 0, 0, 3, random_lung_per_scan=30)
+    case.sampling = Sampling(
+        shape=PatchShape(size_px=9, depth=1),
+        jitter_px=1,
+        positives_per_nodule=1,
+        other_slices_per_scan=0,
+        candidates_per_scan=0,
+        seed=3,
+        random_lung_per_scan=30,
+    )
     case.excluded = table(case.geometry, (0.2, 0.2, 0.5), "diameter_mm", [-1.0])
     lungs = np.argwhere(np.ones((20, 30, 12), bool))
     sample = case.sample_lungs(lungs)
@@ -310,7 +378,16 @@ def test_lung_negatives_are_in_the_lungs_and_away_from_everything():
 
 
 def test_other_slices_are_at_the_nodules_place_on_distinct_slices():
-    sample = one_nodule(sampling=Sampling(PatchShape(9, 1), 0, 1, 12, 0, seed=0)).sample()
+    sample = one_nodule(
+        sampling=Sampling(
+            shape=PatchShape(size_px=9, depth=1),
+            jitter_px=0,
+            positives_per_nodule=1,
+            other_slices_per_scan=12,
+            candidates_per_scan=0,
+            seed=0,
+        )
+    ).sample()
     others = sample.patches[sample.patches["kind"] == "other_slice"]
     assert set(zip(others["center_x"], others["center_y"], strict=True)) == {(20, 15)}
     # 3 mm about index 6.4 at 2.5 mm a slice, each slice half a slice thick either way: 5 .. 8.
@@ -328,7 +405,14 @@ def test_scans_of_several_nodules_or_none_give_no_other_slices():
 
 def test_the_seed_and_the_scan_decide_the_sample_alone():
     def patches(seriesuid: str, seed: int) -> pd.DataFrame:
-        sampling = Sampling(PatchShape(9, 1), 4, 5, 5, 4, seed)
+        sampling = Sampling(
+            shape=PatchShape(size_px=9, depth=1),
+            jitter_px=4,
+            positives_per_nodule=5,
+            other_slices_per_scan=5,
+            candidates_per_scan=4,
+            seed=seed,
+        )
         return one_nodule(sampling=sampling).sample(seriesuid).patches
 
     first = patches("1.2", 7)
@@ -338,7 +422,10 @@ def test_the_seed_and_the_scan_decide_the_sample_alone():
 
 
 @pytest.mark.parametrize("index_xyz", [(-0.6, 3, 3), (3, 29.6, 3), (3, 3, 11.6)])
-@pytest.mark.parametrize("shape", [PatchShape(9, 1), PatchShape(9, 1, 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "shape",
+    [PatchShape(size_px=9, depth=1), PatchShape(size_px=9, depth=1, in_plane_mm=0.5, z_mm=0.5)],
+)
 def test_a_nodule_outside_its_volume_is_named(index_xyz, shape):
     case = one_nodule(index_xyz, dataclasses.replace(LOOSE, shape=shape))
     voxel = ", ".join(f"{i:.1f}" for i in index_xyz)
@@ -352,5 +439,13 @@ def test_a_nodule_outside_its_volume_is_named(index_xyz, shape):
 @pytest.mark.parametrize("index_xyz", [(-0.49, 3, 3), (3, 29.49, 3), (3, 3, 11.49)])
 @pytest.mark.parametrize("mm", [0.2, 1.7, 4.0])
 def test_a_nodule_at_the_edge_is_inside_whatever_the_grid(index_xyz, mm):
-    sampling = Sampling(PatchShape(9, 1, mm, mm), 0, 1, 0, 0, 7, positive_slices="spanned")
+    sampling = Sampling(
+        shape=PatchShape(size_px=9, depth=1, in_plane_mm=mm, z_mm=mm),
+        jitter_px=0,
+        positives_per_nodule=1,
+        other_slices_per_scan=0,
+        candidates_per_scan=0,
+        seed=7,
+        positive_slices="spanned",
+    )
     assert len(one_nodule(index_xyz, sampling).sample().patches) == 1

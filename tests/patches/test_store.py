@@ -18,7 +18,7 @@ from nodules.scans.write import Volume, write_archive
 from tests.small_luna import FLIPPED, itk_image, noise, points
 
 SAMPLING = Sampling(
-    shape=PatchShape(15, 1),
+    shape=PatchShape(size_px=15, depth=1),
     jitter_px=5,
     positives_per_nodule=3,
     other_slices_per_scan=4,
@@ -58,7 +58,7 @@ def make(out: Path, volumes=VOLUMES, annotations=ANNOTATIONS, sampling=SAMPLING,
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_each_patch_is_what_itk_cuts_and_each_label_where_itk_puts_it(tmp_path: Path, depth):
-    sampling = dataclasses.replace(SAMPLING, shape=PatchShape(15, depth))
+    sampling = dataclasses.replace(SAMPLING, shape=PatchShape(size_px=15, depth=depth))
     patches, index, _ = make(tmp_path / "p", sampling=sampling)
     assert patches.dtype == np.int16
     assert patches.shape == (len(index), depth, 15, 15)
@@ -143,9 +143,9 @@ def test_a_scan_gives_the_same_patches_whatever_scans_are_beside_it(tmp_path: Pa
 @pytest.mark.parametrize(
     "shape",
     [
-        PatchShape(31, 13),
-        PatchShape(51, 25, 0.47, 0.55),
-        PatchShape(31, 13, pitch=0.8, pitch_unit="mm"),
+        PatchShape(size_px=31, depth=13),
+        PatchShape(size_px=51, depth=25, in_plane_mm=0.47, z_mm=0.55),
+        PatchShape(size_px=31, depth=13, pitch=0.8, pitch_unit="mm"),
     ],
     ids=["native", "resampled", "pitch"],
 )
@@ -195,7 +195,7 @@ def test_each_section_is_as_wide_as_its_chord_says(tmp_path: Path, in_plane_mm):
     annotations = points([(volume, center, diameter_mm)], "diameter_mm")
     sampling = dataclasses.replace(
         SAMPLING,
-        shape=PatchShape(41, 1, in_plane_mm),
+        shape=PatchShape(size_px=41, depth=1, in_plane_mm=in_plane_mm),
         positives_per_nodule=40,
         positive_slices="spanned",
     )

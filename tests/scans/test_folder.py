@@ -82,7 +82,14 @@ def test_patches_are_the_same_from_every_format(tmp_path: Path, kind):
     for own in ("mhd", kind):
         (tmp_path / own).mkdir()
         write(tmp_path / own, own)
-        sampling = Sampling(PatchShape(9, 3), 2, 2, 2, 1, seed=0)
+        sampling = Sampling(
+            shape=PatchShape(size_px=9, depth=3),
+            jitter_px=2,
+            positives_per_nodule=2,
+            other_slices_per_scan=2,
+            candidates_per_scan=1,
+            seed=0,
+        )
         make_patches(tmp_path / own, 0, tables, sampling, tmp_path / f"{own} patches")
         patches.append(np.load(tmp_path / f"{own} patches/patches.npy"))
     assert len(patches[0]) == 5

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nodules.luna16.official import official_scans
 from nodules.splits.audit import LeakError
 from nodules.splits.folds import audit_folds, deal_groups, official_groups, rotate
-from tests.splits.test_parts import luna16_scans, patches, scan_tables
+from tests.splits.test_audit import patches
+from tests.splits.test_parts import luna16_scans, scan_tables
 
 fold_numbers = st.lists(st.integers(0, 99), min_size=3, max_size=10, unique=True)
 

@@ -18,12 +18,17 @@ from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.geometry import AIR_HU
 from nodules.sources.directory import take_archive, take_tables
+from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
-UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001."
-WITH_NODULE = UID + "179049373636438705059720603192"  # subset 1: one nodule, 23.35 mm
-WITHOUT = UID + "619372068417051974713149104919"  # subset 3: none
-SUBSETS = {1: WITH_NODULE, 3: WITHOUT}
-SAMPLING = Sampling(PatchShape(65, 3), 10, 20, 6, 8, seed=16)
+SUBSETS = {1: WITH_NODULE, 3: WITHOUT_NODULE}
+SAMPLING = Sampling(
+    shape=PatchShape(size_px=65, depth=3),
+    jitter_px=10,
+    positives_per_nodule=20,
+    other_slices_per_scan=6,
+    candidates_per_scan=8,
+    seed=16,
+)
 
 
 def candidates_of(real: Path, annotations: pd.DataFrame) -> pd.DataFrame:
@@ -46,8 +51,8 @@ def real(real_data: Path, tmp_path_factory) -> SimpleNamespace:
     mine = folder / "mine"
     mine.mkdir()
     for uid in SUBSETS.values():
-        for ending in (".mhd", ".zraw"):
-            (mine / f"{uid}{ending}").symlink_to(real_data / "scans" / f"{uid}{ending}")
+        for path in scan_files(uid):
+            (mine / path.name).symlink_to(path)
     for name in ("annotations.csv", "annotations_excluded.csv", "seriesuids.csv"):
         (mine / name).symlink_to(real_data / "luna16" / name)
     candidates = candidates_of(real_data, read_table(mine / "annotations.csv"))
