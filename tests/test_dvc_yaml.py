@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,14 @@ def test_params_list_what_the_stage_reads(stage):
 
 def test_every_stage_says_what_it_does():
     assert all(stage.get("desc") for stage in STAGES.values())
+
+
+def test_the_picture_of_the_pipeline_is_dvcs_own():
+    page = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", page, re.MULTILINE))
+    command = [sys.executable, "-m", "dvc", "dag", "--mermaid"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    # Of a stage's copies, one a subset or task, the picture has one.
+    stage_of = dict(re.findall(r'(node\d+)\["(\w+)', done.stdout))
+    arrows = re.findall(r"(node\d+)-->(node\d+)", done.stdout)
+    assert drawn == {(stage_of[a], stage_of[b]) for a, b in arrows}
