@@ -10,7 +10,7 @@ import pandas as pd
 
 from nodules.files import write_csv, write_json
 from nodules.froc.score import evaluate
-from nodules.froc.submission import read_submission
+from nodules.froc.submission import SUBMISSION
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
 from nodules.splits.parts import LeakError, scoring_models
@@ -43,7 +43,10 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             )
             raise LeakError(msg)
     submission = pd.concat(
-        [read_submission(arguments.detections / f"subset{subset}.csv") for subset in subsets],
+        [
+            read_table(arguments.detections / f"subset{subset}.csv", SUBMISSION)
+            for subset in subsets
+        ],
         ignore_index=True,
     )
     annotations, excluded = (
