@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 repro: setup
 	dvc repro
-	python -m nodules.report.summary
+	python -m nodules summary
 
 test: setup
 	ruff check .

@@ -19,7 +19,8 @@ from typing import TypeVar
 import numpy as np
 
 from nodules.froc.score import evaluate
-from nodules.froc.submission import read_annotations, read_seriesuids, read_submission
+from nodules.froc.submission import SUBMISSION
+from nodules.luna16.tables import FINDINGS, SERIESUIDS, read_table
 from tests.froc_reference import reference_score
 
 BOOTSTRAPS = 1000
@@ -60,10 +61,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     data = parser.parse_args().data
     logging.disable(logging.WARNING)
-    submission = read_submission(data / "froc" / "deeplung_dpn26.csv")
-    annotations = read_annotations(data / "luna16" / "annotations.csv")
-    excluded = read_annotations(data / "luna16" / "annotations_excluded.csv")
-    seriesuids = read_seriesuids(data / "luna16" / "seriesuids.csv")
+    submission = read_table(data / "froc" / "deeplung_dpn26.csv", SUBMISSION)
+    annotations = read_table(data / "luna16" / "annotations.csv", FINDINGS)
+    excluded = read_table(data / "luna16" / "annotations_excluded.csv", FINDINGS)
+    seriesuids = read_table(data / "luna16" / "seriesuids.csv", SERIESUIDS)["seriesuid"].tolist()
     tables = (submission, annotations, excluded, seriesuids)
 
     _, command = timed(lambda: run_command(data, 0), 3)

@@ -26,7 +26,7 @@ import pandas as pd
 from isal import isal_zlib
 
 from nodules.jobs.workers import Workers
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES
 from nodules.patches.grid import PatchShape
 from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches

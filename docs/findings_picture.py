@@ -15,7 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from docs.picture import GREEN, ORANGE, SCALE, ring
-from nodules.froc.submission import COORDINATES, read_annotations
+from nodules.luna16.rules import ANNOTATION_COLUMNS
+from nodules.luna16.tables import FINDINGS, read_table
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.read import list_scans, read_slices
@@ -35,9 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     scan = next(s for s in list_scans(options.archive) if s.seriesuid == options.seriesuid)
     grid = make_grid(scan.header.geometry, PatchShape(size_px=SIZE_PX, depth=1))
-    tables = [read_annotations(path) for path in (options.findings, options.annotations)]
+    tables = [read_table(path, FINDINGS) for path in (options.findings, options.annotations)]
     findings, nodules = (
-        table.loc[table["seriesuid"] == options.seriesuid, [*COORDINATES, "diameter_mm"]].to_numpy()
+        table.loc[table["seriesuid"] == options.seriesuid, ANNOTATION_COLUMNS[1:]].to_numpy()
         for table in tables
     )
     # From the most probable on, as the file has them.

@@ -11,7 +11,7 @@ import pandas as pd
 from nodules.detection.assign import read_searched
 from nodules.files import write_csv, write_json
 from nodules.froc.score import evaluate
-from nodules.froc.submission import read_submission
+from nodules.froc.submission import SUBMISSION
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
 from stages.command import parser, run
@@ -29,7 +29,10 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     subsets = params.data.subsets
     scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
     submission = pd.concat(
-        [read_submission(arguments.detections / f"subset{subset}.csv") for subset in subsets],
+        [
+            read_table(arguments.detections / f"subset{subset}.csv", SUBMISSION)
+            for subset in subsets
+        ],
         ignore_index=True,
     )
     annotations, excluded = (

@@ -10,7 +10,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from nodules.files import write_csv
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES
 from nodules.scans.geometry import IDENTITY, Geometry
 from nodules.scans.write import Volume, write_archive
 

@@ -24,11 +24,10 @@ from nodules.detection.candidates import find_discs, find_world
 from nodules.detection.linking import Linking, link_discs
 from nodules.detection.region import find_lung_region
 from nodules.files import write_csv
-from nodules.froc.hits import MAX_MARKS_PER_SCAN
 from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES, MAX_MARKS_PER_SCAN, SUBMISSION_COLUMNS
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.scans.geometry import Geometry
 from nodules.scans.read import Scan, list_scans, read_slices
@@ -36,7 +35,7 @@ from nodules.scans.read import Scan, list_scans, read_slices
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer
 
-COLUMNS = ["seriesuid", *COORDINATES, "probability", "diameter_mm"]
+COLUMNS = [*SUBMISSION_COLUMNS, "diameter_mm"]
 _IN_MM = [*COORDINATES, "diameter_mm"]
 # Of mm: finer than they are known. Probabilities keep all digits: several slices' near 1 make one
 # that differs from 1 in the last of them only, and what is cut off would be ranked as equal.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from nodules.froc.score import main
+import argparse
+
+from nodules.froc.command import SUMMARY, add_arguments, run
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m nodules.froc", description=SUMMARY)
+    add_arguments(parser)
+    run(parser.parse_args())

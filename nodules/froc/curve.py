@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.froc.hits import Hits
+from nodules.luna16.rules import FALSE_POSITIVES_PER_SCAN
 
-FALSE_POSITIVES_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 CONFIDENCE = 0.95
 
 Floats = NDArray[np.float64]

@@ -22,8 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-MAX_MARKS_PER_SCAN = 100
-UNMEASURED_DIAMETER_MM = 10.0
+from nodules.luna16.rules import MAX_MARKS_PER_SCAN, UNMEASURED_DIAMETER_MM
 
 _log = logging.getLogger(__name__)
 

@@ -14,35 +14,23 @@ Setio et al., Medical Image Analysis 42, 2017):
 Three cases crash or give NaN there and are defined here: without a single hit every sensitivity is
 0; a bootstrap sample without any nodule is drawn again; scans without any nodule are refused.
 
-Run as ``python -m nodules.froc SUBMISSION.csv --annotations A.csv --excluded E.csv
---seriesuids S.csv --json OUT.json``.
+:mod:`nodules.froc.command` does it from the command line.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nodules.froc.curve import FALSE_POSITIVES_PER_SCAN, FrocCurve, Interval
+from nodules.froc.curve import FrocCurve, Interval
 from nodules.froc.hits import find_hits
-from nodules.froc.submission import (
-    ANNOTATION_COLUMNS,
-    SUBMISSION_COLUMNS,
-    check_findings,
-    check_seriesuids,
-    read_annotations,
-    read_seriesuids,
-    read_submission,
-)
-from nodules.froc.warnings import find_oddities
+from nodules.froc.submission import check_findings, check_seriesuids
+from nodules.froc.warnings import find_warnings
+from nodules.luna16.rules import ANNOTATION_COLUMNS, FALSE_POSITIVES_PER_SCAN, SUBMISSION_COLUMNS
 
 _log = logging.getLogger(__name__)
 
@@ -164,8 +152,8 @@ def evaluate(
     submission = check_findings(submission, SUBMISSION_COLUMNS, "the submission")
     annotations = check_findings(annotations, ANNOTATION_COLUMNS, "the annotations")
     excluded = check_findings(excluded, ANNOTATION_COLUMNS, "the excluded findings")
-    for oddity in find_oddities(submission, annotations, scans):
-        _log.warning("%s", oddity)
+    for warning in find_warnings(submission, annotations, scans):
+        _log.warning("%s", warning)
 
     hits = find_hits(submission, annotations, excluded, scans)
     nodules = int(hits.nodules_per_scan.sum())
@@ -192,53 +180,6 @@ def evaluate(
         interval=curve.interval(bootstraps, seed) if bootstraps else None,
         curve=curve.corners(),
     )
-
-
-def write_metrics(result: FrocResult, path: Path) -> None:
-    """Write the score as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    result
-        The score.
-    path
-        The JSON file. Its folder is made where it does not exist.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(result.to_metrics(), indent=2, allow_nan=False) + "\n")
-    part.replace(path)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Score a submission from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nodules.froc", description="LUNA16's official score of a submission."
-    )
-    parser.add_argument(
-        "submission", type=Path, help="CSV: seriesuid, coordX, coordY, coordZ, probability"
-    )
-    parser.add_argument("--annotations", type=Path, required=True, help="the nodules, CSV")
-    parser.add_argument("--excluded", type=Path, required=True, help="findings to ignore, CSV")
-    parser.add_argument("--seriesuids", type=Path, required=True, help="every scan, one a line")
-    parser.add_argument("--json", type=Path, required=True, help="where the score goes")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="samples (1000), 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(format="warning: %(message)s")
-    try:
-        result = evaluate(
-            read_submission(options.submission),
-            read_annotations(options.annotations),
-            read_annotations(options.excluded),
-            read_seriesuids(options.seriesuids),
-            bootstraps=options.bootstrap,
-            seed=options.seed,
-        )
-        write_metrics(result, options.json)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(format_score(result))
 
 
 def format_score(result: FrocResult) -> str:

@@ -1,105 +1,25 @@
-"""A LUNA16 submission and the tables it is scored against: reading and refusing.
+"""A LUNA16 submission, and what is refused of tables that are to be scored.
 
 Refused (``ValueError``) is what no score can be made of: a missing column, a cell that is no finite
 number, an id that a table reader turned into a number, a list of scans that is empty or names one
 twice. Everything else the official evaluation scores in a defined way, so it is scored; where it is
 likely a mistake, :mod:`nodules.froc.warnings` says so with the numbers.
 
-Coordinates are world millimetres, x, y, z. Tables read from a file are indexed by line.
+`nodules.luna16.tables.read_table` refuses the same of files; what is here is for tables in memory,
+wherever they come from. Coordinates are world millimetres, x, y, z.
 """
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Sequence
-from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-COORDINATES = ("coordX", "coordY", "coordZ")
-SUBMISSION_COLUMNS = ("seriesuid", *COORDINATES, "probability")
-ANNOTATION_COLUMNS = ("seriesuid", *COORDINATES, "diameter_mm")
+from nodules.luna16.rules import SUBMISSION_COLUMNS
+from nodules.luna16.tables import Schema, is_id
 
-# What is left of an id that was once a float: one digit, decimals, an exponent.
-_FLOAT_ID = re.compile(r"\d(\.\d+)?[eE]\+\d+")
-
-
-def read_submission(path: Path) -> pd.DataFrame:
-    """Read the predictions of a submission.
-
-    Parameters
-    ----------
-    path
-        A CSV file with a header; columns beyond those of the format (``diameter_mm``) are ignored.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``seriesuid`` (str), ``coordX``, ``coordY``, ``coordZ`` (float64, mm) and ``probability``
-        (float64, any finite score), indexed by line of the file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a column is missing or a cell is not what its column holds.
-    """
-    return _read_findings(path, SUBMISSION_COLUMNS)
-
-
-def read_annotations(path: Path) -> pd.DataFrame:
-    """Read annotated findings, LUNA16's ``annotations.csv`` or ``annotations_excluded.csv``.
-
-    Parameters
-    ----------
-    path
-        A CSV file with a header; other columns are ignored.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``seriesuid`` (str), ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm`` (float64, mm;
-        below 0 where it was not measured), indexed by line of the file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a column is missing or a cell is not what its column holds.
-    """
-    return _read_findings(path, ANNOTATION_COLUMNS)
-
-
-def read_seriesuids(path: Path) -> list[str]:
-    """Read the scans to score: the first column, with or without the header ``seriesuid``.
-
-    Parameters
-    ----------
-    path
-        A CSV file, one scan a line. LUNA16's has one column and no header.
-
-    Returns
-    -------
-    list of str
-        The scans, in the file's order.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the list is empty, or a scan is there twice or is no longer an id.
-    """
-    scans = [row[0] for row in _read_rows(path) if row]
-    if scans[:1] == ["seriesuid"]:
-        del scans[0]
-    return check_seriesuids(scans, path.name)
+SUBMISSION = Schema({"seriesuid": "id", **dict.fromkeys(SUBMISSION_COLUMNS[1:], "float")})
 
 
 def check_seriesuids(seriesuids: Sequence[str], name: str = "seriesuids") -> list[str]:
@@ -156,7 +76,8 @@ def check_findings(frame: pd.DataFrame, columns: Sequence[str], name: str) -> pd
     Raises
     ------
     ValueError
-        If a column is missing, an id is no string or was a number once, or a number is not finite.
+        If a column is missing or repeated, an id is no string or was a number once, or a number is
+        not finite.
     """
     _check_columns(list(frame.columns), columns, name)
     checked = {"seriesuid": _check_ids(frame["seriesuid"], name)}
@@ -176,74 +97,19 @@ def check_findings(frame: pd.DataFrame, columns: Sequence[str], name: str) -> pd
     return pd.DataFrame(checked, index=frame.index)
 
 
-def _read_findings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    rows = _read_rows(path)
-    header = rows[0] if rows else []
-    _check_columns(header, columns, path.name)
-    # A blank line is an empty row: it counts as a line and holds nothing.
-    lines = pd.Index([line for line, row in enumerate(rows, 1) if row][1:], name="line")
-    filled = [row for row in rows[1:] if row]
-    for line, row in zip(lines, filled, strict=True):
-        if len(row) != len(header):
-            msg = (
-                f"Expected {len(header)} fields a line, as in the header of {path.name}. "
-                f"Received: {len(row)} at line {line}"
-            )
-            raise ValueError(msg)
-    frame = pd.DataFrame(index=lines)
-    for column in columns:
-        cells = list(map(itemgetter(header.index(column)), filled))
-        if column == "seriesuid":
-            frame[column] = np.array(cells, dtype=object)
-        else:
-            frame[column] = _parse_numbers(cells, lines, f"{column} of {path.name}")
-    return check_findings(frame, columns, path.name)
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """Return the cells of every line, a blank one as an empty list."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        msg = f"Expected a CSV file in UTF-8. Received: {path.name} ({error})"
-        raise ValueError(msg) from error
-
-
-def _parse_numbers(cells: Sequence[str], lines: pd.Index[int], where: str) -> NDArray[np.float64]:
-    # float() rounds correctly; a reader off by one bit could move a mark over a nodule's edge.
-    try:
-        return np.array(list(map(float, cells)), dtype=np.float64)
-    except ValueError:
-        bad = np.array([not _is_number(cell) for cell in cells])
-        msg = (
-            f"Expected numbers in {where}. Received: {cells[int(bad.argmax())]!r} at "
-            f"{place(lines[bad])} ({bad.sum()} such rows)"
-        )
-        raise ValueError(msg) from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 def _check_columns(received: Sequence[str], columns: Sequence[str], name: str) -> None:
-    missing = [column for column in columns if column not in received]
-    if missing:
+    wrong = [column for column in columns if received.count(column) != 1]
+    if wrong:
         msg = (
-            f"Expected the columns {', '.join(columns)} in {name}. Received: "
-            f"{list(received)}, without {', '.join(missing)}"
+            f"Expected columns {','.join(columns)}, each once, in {name}. Received: "
+            f"{','.join(map(str, received))} (missing or repeated: {','.join(wrong)})"
         )
         raise ValueError(msg)
 
 
 def _check_ids(ids: pd.Series, name: str) -> pd.Series:
     values = ids.astype(object)
-    bad = values.isin([value for value in values.unique() if not _is_id(value)])
+    bad = values.isin([value for value in values.unique() if not is_id(value)])
     if bad.any():
         msg = (
             f"Expected strings without surrounding space as seriesuid in {name}. Received: "
@@ -252,12 +118,6 @@ def _check_ids(ids: pd.Series, name: str) -> pd.Series:
         )
         raise ValueError(msg)
     return values.astype("str")
-
-
-def _is_id(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    return value != "" and value == value.strip() and not _FLOAT_ID.fullmatch(value)
 
 
 def place(index: pd.Index) -> str:

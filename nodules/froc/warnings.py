@@ -9,7 +9,7 @@ import pandas as pd
 from nodules.froc.submission import place
 
 
-def find_oddities(
+def find_warnings(
     submission: pd.DataFrame, annotations: pd.DataFrame, seriesuids: Sequence[str]
 ) -> list[str]:
     """Say what is likely a mistake although the official evaluation scores it.
@@ -24,7 +24,7 @@ def find_oddities(
     Returns
     -------
     list of str
-        One sentence a finding, with its numbers; empty where nothing is odd.
+        One sentence each, with its numbers; empty where there is none.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def find_oddities(
         If there are predictions, but none for any scan of ``seriesuids``.
     """
     scans = list(seriesuids)
-    oddities = []
+    found = []
     stray = submission["seriesuid"][~submission["seriesuid"].isin(scans)]
     if len(stray):
         of_scans = (
@@ -44,19 +44,17 @@ def find_oddities(
                 f"{len(stray)} predictions for {of_scans}"
             )
             raise ValueError(msg)
-        oddities.append(
-            f"{len(stray)} of {len(submission)} predictions are for {of_scans}: ignored"
-        )
+        found.append(f"{len(stray)} of {len(submission)} predictions are for {of_scans}: ignored")
     unknown = annotations["seriesuid"][~annotations["seriesuid"].isin(scans)]
     if len(unknown):
-        oddities.append(
+        found.append(
             f"{len(unknown)} of {len(annotations)} annotated nodules are in {unknown.nunique()} "
             f"scans that are not in seriesuids, the first {unknown.iloc[0]!r}: ignored"
         )
-    oddities += _find_repeated(submission, "predictions", "each counts as one more mark")
-    oddities += _find_repeated(annotations, "annotated nodules", "each counts as one more nodule")
-    oddities += _find_unmarked(submission, annotations, scans)
-    return oddities
+    found += _find_repeated(submission, "predictions", "each counts as one more mark")
+    found += _find_repeated(annotations, "annotated nodules", "each counts as one more nodule")
+    found += _find_unmarked(submission, annotations, scans)
+    return found
 
 
 def _find_repeated(frame: pd.DataFrame, what: str, consequence: str) -> list[str]:

@@ -12,8 +12,6 @@ from importlib.resources import files
 
 import pandas as pd
 
-SUBSETS = range(10)
-
 
 @cache
 def official_scans() -> pd.DataFrame:

@@ -1,50 +1,75 @@
-"""LUNA16's annotation tables: their schemas, read strictly.
+"""LUNA16's tables: what each must hold, read strictly, and written.
 
-Ids are read as strings, always: a series UID read as a number is another series.
+A submission is read here too. Ids are strings, always: a series UID read as a number is another
+series. Numbers are rounded correctly: one bit can move a mark over a nodule's edge. The index of a
+table is the line of each row in its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from nodules.files import write_csv, write_json
+from nodules.luna16.csv_file import read_blocks
+from nodules.luna16.rules import ANNOTATION_COLUMNS, CANDIDATE_COLUMNS, COORDINATES
 
-COORDINATES = ["coordX", "coordY", "coordZ"]
+# What is left of an id that was once a float: one digit, decimals, an exponent.
+_FLOAT_ID = re.compile(r"\d(\.\d+)?[eE]\+\d+")
+_EXPECTED = {
+    "id": "a non-empty id",
+    "float": "a finite number",
+    "positive": "a number above 0",
+    "binary": "0 or 1",
+}
+_DTYPES = {"id": "str", "binary": "int8"}
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What one table must hold: the columns, in order, and the kind of each.
+    """What one table must hold.
 
-    Kinds: ``id`` (a non-empty string), ``float`` (finite), ``positive`` (finite, above 0),
-    ``binary`` (0 or 1). The rows are distinct in the columns of `unique`.
+    Parameters
+    ----------
+    columns
+        The kind of each column, in order: ``id`` (a non-empty string), ``float`` (finite),
+        ``positive`` (finite, above 0) or ``binary`` (0 or 1).
+    unique
+        The columns in which the rows are distinct; none where rows may be repeated.
+    has_header
+        False for a list, which LUNA16 has without a header: it is written so, and read with or
+        without one, and holds a row at least.
     """
 
     columns: Mapping[str, str]
-    unique: tuple[str, ...]
+    unique: tuple[str, ...] = ()
     has_header: bool = True
 
 
-_POINT = {"seriesuid": "id", "coordX": "float", "coordY": "float", "coordZ": "float"}
-_POINT_KEY = ("seriesuid", *COORDINATES)
+def _kinds(columns: Sequence[str], last: str = "float") -> dict[str, str]:
+    return dict(zip(columns, ["id", "float", "float", "float", last], strict=True))
 
-ANNOTATIONS = Schema({**_POINT, "diameter_mm": "positive"}, _POINT_KEY)
-# A diameter below 0 means that none was measured: the official evaluation takes 10 mm.
-# The published table repeats some findings, so whole rows need not be distinct.
-EXCLUDED = Schema({**_POINT, "diameter_mm": "float"}, ())
-CANDIDATES = Schema({**_POINT, "class": "binary"}, ())
+
+ANNOTATIONS = Schema(_kinds(ANNOTATION_COLUMNS, "positive"), ("seriesuid", *COORDINATES))
+# Any findings that the official evaluation can score. A diameter below 0 means that none was
+# measured. The published table of excluded findings repeats some.
+FINDINGS = Schema(_kinds(ANNOTATION_COLUMNS))
+CANDIDATES = Schema(_kinds(CANDIDATE_COLUMNS, "binary"))
 SERIESUIDS = Schema({"seriesuid": "id"}, ("seriesuid",), has_header=False)
 PATIENTS = Schema({"seriesuid": "id", "patient": "id"}, ("seriesuid",))
 
 # File names, as LUNA16 has them; patients.csv is ours (LUNA16 publishes no patient ids).
 SCHEMAS: dict[str, Schema] = {
     "annotations.csv": ANNOTATIONS,
-    "annotations_excluded.csv": EXCLUDED,
+    "annotations_excluded.csv": FINDINGS,
     "candidates_V2.csv": CANDIDATES,
     "seriesuids.csv": SERIESUIDS,
     "patients.csv": PATIENTS,
@@ -57,103 +82,147 @@ def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
     Parameters
     ----------
     path
-        A CSV file.
+        A CSV file, as `nodules.luna16.csv_file` reads it. Columns that are not in the schema are
+        passed over.
     schema
         What it must hold; by default what `SCHEMAS` has for the file's name.
 
     Returns
     -------
     table
-        The schema's columns: ids as str, ``binary`` as int8, the rest as float64.
+        The schema's columns: ids as str, without spaces around them, ``binary`` as int8, the rest
+        as float64. The index is named ``line`` and has the line of each row.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing or a value is not of its kind; the message names file, line,
-        column and value.
+        If the file is no such table, a value is not of its kind, or a row is repeated that may not
+        be. The message names the file, and line, column and value where one is at fault.
     """
     schema = schema or SCHEMAS[path.name]
-    if not path.is_file():
-        msg = f"{path}: Expected a table with columns {','.join(schema.columns)}. Received: no file"
-        raise FileNotFoundError(msg)
-    text = _read_strings(path, schema)
-    first_line = 2 if schema.has_header else 1
-    table = pd.DataFrame(
-        {
-            name: _parse(text[name], kind, f"{path}: line", first_line)
-            for name, kind in schema.columns.items()
-        }
-    )
-    _refuse_duplicates(table, schema, path, first_line)
+    columns = [_Column(name, kind) for name, kind in schema.columns.items()]
+    all_lines: list[NDArray[np.int64]] = []
+    for lines, block in read_blocks(path, list(schema.columns), schema.has_header):
+        all_lines.append(np.array(lines, np.int64))
+        for column, cells in zip(columns, block, strict=True):
+            column.append(cells, lines)
+    values = {column.name: column.values(path) for column in columns}
+    table = pd.DataFrame(values, index=_index(all_lines))
+    if not schema.has_header and table.empty:
+        msg = f"{path}: Expected at least one row of {','.join(schema.columns)}. Received: none"
+        raise ValueError(msg)
+    _refuse_duplicates(table, schema, path)
     return table
 
 
-def _read_strings(path: Path, schema: Schema) -> pd.DataFrame:
-    names = list(schema.columns)
-    try:
-        # Without header=None, pandas takes the first column for an index where rows are longer
-        # than the header, and every value moves one column over.
-        text = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skip_blank_lines=False, header=None
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        msg = f"{path}: Expected CSV with columns {','.join(names)}. Received: {error}"
-        raise ValueError(" ".join(msg.split())) from error
-    if schema.has_header:
-        text.columns = text.iloc[0].str.strip()
-        text = text.iloc[1:].reset_index(drop=True)
-    elif text.shape[1] == len(names):
-        text.columns = names
-    wrong = [name for name in names if list(text.columns).count(name) != 1]
-    if wrong:
-        received = ",".join(text.columns) if schema.has_header else f"{text.shape[1]} columns"
-        msg = (
-            f"{path}: Expected columns {','.join(names)}, each once. "
-            f"Received: {received} (missing or repeated: {','.join(wrong)})"
-        )
-        raise ValueError(msg)
-    return text
+def _index(all_lines: Sequence[NDArray[np.int64]]) -> pd.Index:
+    lines = np.concatenate(all_lines) if all_lines else np.empty(0, np.int64)
+    if len(lines) and lines[-1] - lines[0] + 1 == len(lines):
+        # No blank line between rows: a range takes no memory.
+        return pd.RangeIndex(lines[0], lines[-1] + 1, name="line")
+    return pd.Index(lines, name="line")
 
 
-def _parse(column: pd.Series, kind: str, where: str, first_line: int) -> pd.Series:
+class _Column:
+    """One column while its table is read."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._blocks: list[NDArray[Any]] = []
+        self._bad: list[tuple[int, str]] = []
+
+    def append(self, cells: Sequence[str], lines: Sequence[int]) -> None:
+        """Take the cells of further lines."""
+        values, is_bad = _parse(cells, self._kind)
+        self._blocks.append(values)
+        self._bad += [(lines[row], cells[row]) for row in np.flatnonzero(is_bad).tolist()]
+
+    def values(self, path: Path) -> NDArray[Any]:
+        """Give all values, or refuse the file for the first that is not of its kind."""
+        if self._bad:
+            line, cell = self._bad[0]
+            expected = _EXPECTED[self._kind]
+            if self._kind == "id" and cell.strip():
+                expected = (
+                    "an id with all its digits, which are lost where it is taken for a number"
+                )
+            more = f" (and {len(self._bad) - 1} more rows)" if len(self._bad) > 1 else ""
+            msg = (
+                f"{path}: line {line}, column {self.name}: Expected {expected}. "
+                f"Received: {cell!r}{more}"
+            )
+            raise ValueError(msg)
+        dtype = _DTYPES.get(self._kind, "float64")
+        return pd.array(np.concatenate(self._blocks) if self._blocks else [], dtype=dtype)
+
+
+def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Give the cells' values, and which are not of the kind."""
     if kind == "id":
-        parsed = column.str.strip()
-        is_bad = parsed == ""
-        expected = "a non-empty id"
-    else:
-        parsed = pd.to_numeric(column, errors="coerce").astype(np.float64)
-        is_bad = ~np.isfinite(parsed)
-        expected = "a finite number"
-        if kind == "positive":
-            is_bad |= parsed <= 0
-            expected = "a number above 0"
-        elif kind == "binary":
-            is_bad |= ~parsed.isin([0, 1])
-            expected = "0 or 1"
-    if is_bad.any():
-        row = int(np.flatnonzero(is_bad)[0])
-        more = f" (and {int(is_bad.sum()) - 1} more rows)" if is_bad.sum() > 1 else ""
-        msg = (
-            f"{where} {row + first_line}, column {column.name}: Expected {expected}. "
-            f"Received: {column.iloc[row]!r}{more}"
-        )
-        raise ValueError(msg)
-    return parsed.astype(np.int8) if kind == "binary" else parsed
+        # A scan has many rows.
+        id_of = {cell: cell.strip() for cell in set(cells)}
+        bad = {cell for cell, uid in id_of.items() if not is_id(uid)}
+        is_bad = np.array([cell in bad for cell in cells], np.bool_)
+        return np.array([id_of[cell] for cell in cells], object), is_bad
+    numbers = _numbers(cells)
+    is_good = np.isfinite(numbers)
+    if kind == "positive":
+        is_good &= numbers > 0
+    elif kind == "binary":
+        is_good &= np.isin(numbers, [0, 1])
+    return numbers, ~is_good
 
 
-def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path, first_line: int) -> None:
+def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
+    text = "".join(cells)
+    try:
+        # Python also takes 1_000, and the digits of other scripts.
+        if text.isascii() and "_" not in text:
+            return np.array(list(map(float, cells)), np.float64)
+    except ValueError:
+        pass
+    return np.array([_number(cell) for cell in cells], np.float64)
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell) if cell.isascii() and "_" not in cell else math.nan
+    except ValueError:
+        return math.nan
+
+
+def is_id(value: object) -> bool:
+    """Whether a value can be an id: a string that was never a float, without spaces around it.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    bool
+        Whether it can.
+    """
+    if not isinstance(value, str):
+        return False
+    return value != "" and value == value.strip() and not _FLOAT_ID.fullmatch(value)
+
+
+def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path) -> None:
     if not schema.unique:
         return
-    repeated = table.duplicated(list(schema.unique))
+    keys = table[list(schema.unique)]
+    repeated = keys.duplicated()
     if repeated.any():
-        row = int(np.flatnonzero(repeated)[0])
-        key = table.loc[row, list(schema.unique)]
-        first = int(np.flatnonzero((table[list(schema.unique)] == key).all(axis=1))[0])
+        line = keys.index[repeated][0]
+        first = keys.index[(keys == keys.loc[line]).all(axis=1)][0]
         msg = (
-            f"{path}: line {row + first_line}: Expected rows distinct in {','.join(schema.unique)}."
-            f" Received: {','.join(map(str, key))} again, first at line {first + first_line}"
+            f"{path}: line {line}: Expected rows distinct in {','.join(schema.unique)}. "
+            f"Received: {','.join(map(str, keys.loc[line]))} again, first at line {first}"
         )
         raise ValueError(msg)
 
@@ -166,7 +235,7 @@ def refuse_unknown_scans(
     Parameters
     ----------
     table
-        With a column ``seriesuid``; one header line above its first row in `path`.
+        From `read_table`, with a column ``seriesuid``.
     path
         The file that the table came from, for the message.
     known
@@ -177,14 +246,14 @@ def refuse_unknown_scans(
     Raises
     ------
     ValueError
-        Naming the first such row, its series UID and how many rows there are.
+        Naming the line of the first such row, its series UID and how many rows there are.
     """
     is_unknown = ~table["seriesuid"].isin(known)
     if is_unknown.any():
-        row = int(np.flatnonzero(is_unknown)[0])
+        unknown = table.loc[is_unknown, "seriesuid"]
         msg = (
-            f"{path}: line {row + 2}: Expected a seriesuid of {known_from}. Received: "
-            f"{table['seriesuid'].iloc[row]} ({int(is_unknown.sum())} such rows)"
+            f"{path}: line {unknown.index[0]}: Expected a seriesuid of {known_from}. Received: "
+            f"{unknown.iloc[0]} ({len(unknown)} such rows)"
         )
         raise ValueError(msg)
 

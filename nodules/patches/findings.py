@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES, UNMEASURED_DIAMETER_MM
 from nodules.patches.grid import Grid
 
 INDEX = ["index_x", "index_y", "index_z"]
-# What the official evaluation takes where no diameter was measured, which the table says by -1.
-_UNMEASURED_MM = 10.0
 
 
 def locate_nodules(
@@ -70,7 +68,8 @@ def locate_excluded(excluded: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     findings
         As `locate_nodules`, wherever they are; 10 mm where no diameter was measured.
     """
-    diameter_mm = excluded["diameter_mm"].where(excluded["diameter_mm"] > 0, _UNMEASURED_MM)
+    is_measured = excluded["diameter_mm"] > 0
+    diameter_mm = excluded["diameter_mm"].where(is_measured, UNMEASURED_DIAMETER_MM)
     return _locate(excluded.assign(diameter_mm=diameter_mm), grid)
 
 

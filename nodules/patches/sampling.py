@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES
 from nodules.patches.findings import INDEX, chord_mm, shows_any, spanned_slices
 from nodules.patches.grid import Grid, PatchShape
 

@@ -1,14 +1,7 @@
-"""The metrics of a run in a few lines a person can read.
-
-python -m nodules.report.summary [FOLDER]
-"""
+"""The metrics of a run in a few lines a person can read."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 _CLASSIFIER = {
@@ -84,20 +77,3 @@ def _interval(metric: dict[str, float], digits: int) -> str:
     return (
         f"{metric['value']:.{digits}f}  ({metric['low']:.{digits}f} to {metric['high']:.{digits}f})"
     )
-
-
-def main() -> None:
-    """Print the summary of a folder of metrics."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("metrics"))
-    folder = parser.parse_args().folder
-    names = ["classifier", "localizer", *(["froc"] if (folder / "froc.json").is_file() else [])]
-    try:
-        metrics = [json.loads((folder / f"{n}.json").read_text(encoding="utf-8")) for n in names]
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}. Expected the metrics that dvc repro writes")
-    print(summarise(*metrics))
-
-
-if __name__ == "__main__":
-    main()

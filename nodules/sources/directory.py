@@ -268,11 +268,10 @@ def _refuse_absent(tables: dict[str, pd.DataFrame], held: pd.Series, folder: Pat
     for name, table in tables.items():
         is_absent = ~table["seriesuid"].isin(held)
         if is_absent.any():
-            row = int(np.flatnonzero(is_absent)[0])
             uids = table.loc[is_absent, "seriesuid"]
             msg = (
-                f"{folder / name}: line {row + 1 + SCHEMAS[name].has_header}: Expected the scan of "
-                f"every row below {folder}. Received: {uids.iloc[0]}, which is not there "
+                f"{folder / name}: line {uids.index[0]}: Expected the scan of every row "
+                f"below {folder}. Received: {uids.iloc[0]}, which is not there "
                 f"({len(uids)} rows of {uids.nunique()} such scans). To leave them out, set "
                 "data.absent_scans: report"
             )

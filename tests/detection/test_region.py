@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from nodules.detection.region import find_lung_region
-from nodules.luna16.tables import COORDINATES, read_table
+from nodules.luna16.rules import COORDINATES
+from nodules.luna16.tables import read_table
 from nodules.params.sections import PhantomParams
 from nodules.scans.geometry import Geometry
 from nodules.sources.phantom.plan import plan_scans

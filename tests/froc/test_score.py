@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +15,16 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from nodules.froc.score import FrocResult, evaluate, format_score, main
-from nodules.froc.submission import (
-    ANNOTATION_COLUMNS,
-    SUBMISSION_COLUMNS,
-    read_annotations,
-    read_seriesuids,
-    read_submission,
-)
+from nodules.froc.score import FrocResult, evaluate, format_score
+from nodules.froc.submission import SUBMISSION
+from nodules.luna16.rules import ANNOTATION_COLUMNS, SUBMISSION_COLUMNS
+from nodules.luna16.tables import FINDINGS, SERIESUIDS, read_table
 from tests.froc_reference import match_scan, read_rows, reference_score
-from tests.places import REAL, ROOT
+from tests.places import REAL
 
-SUBMISSION = REAL / "froc" / "deeplung_dpn26.csv"
+DEEPLUNG = REAL / "froc" / "deeplung_dpn26.csv"
 needs_data = pytest.mark.skipif(
-    not SUBMISSION.is_file(), reason=f"the real LUNA16 tables are not at {REAL}"
+    not DEEPLUNG.is_file(), reason=f"the real LUNA16 tables are not at {REAL}"
 )
 
 
@@ -40,11 +32,11 @@ Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]
 
 
 def marks(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(SUBMISSION_COLUMNS))
+    return pd.DataFrame(rows, columns=SUBMISSION_COLUMNS)
 
 
 def findings(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(ANNOTATION_COLUMNS))
+    return pd.DataFrame(rows, columns=ANNOTATION_COLUMNS)
 
 
 def score(
@@ -73,10 +65,10 @@ def assert_same(result: FrocResult, expected: dict[str, Any]) -> None:
 def real() -> Tables:
     tables = REAL / "luna16"
     return (
-        read_submission(SUBMISSION),
-        read_annotations(tables / "annotations.csv"),
-        read_annotations(tables / "annotations_excluded.csv"),
-        read_seriesuids(tables / "seriesuids.csv"),
+        read_table(DEEPLUNG, SUBMISSION),
+        read_table(tables / "annotations.csv", FINDINGS),
+        read_table(tables / "annotations_excluded.csv", FINDINGS),
+        read_table(tables / "seriesuids.csv", SERIESUIDS)["seriesuid"].tolist(),
     )
 
 
@@ -84,7 +76,7 @@ class TestPublishedSubmission:
     pytestmark = needs_data
 
     def test_gives_every_expected_figure(self, real: Tables) -> None:
-        expected = json.loads(SUBMISSION.with_suffix(".expected.json").read_text())
+        expected = json.loads(DEEPLUNG.with_suffix(".expected.json").read_text())
         metrics = evaluate(*real, bootstraps=0).to_metrics()
         for key in set(expected) - {"submission", "sensitivity", "cpm"}:
             assert metrics[key] == expected[key], key
@@ -121,32 +113,6 @@ class TestPublishedSubmission:
             curve["false_positives_per_scan"], fpr[1:] * (len(truth) - found) / len(seriesuids)
         )
         np.testing.assert_array_equal(curve["sensitivity"], tpr[1:] * found / len(annotations))
-
-    def test_the_command_does_all_of_it(self, tmp_path: Path) -> None:
-        tables = REAL / "luna16"
-        out = tmp_path / "metrics" / "froc.json"
-        run = subprocess.run(
-            [
-                *(sys.executable, "-m", "nodules.froc", str(SUBMISSION)),
-                *("--annotations", str(tables / "annotations.csv")),
-                *("--excluded", str(tables / "annotations_excluded.csv")),
-                *("--seriesuids", str(tables / "seriesuids.csv")),
-                *("--json", str(out), "--bootstrap", "200"),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "error"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        metrics = json.loads(out.read_text(), parse_constant=pytest.fail)
-        assert metrics["true_positives"] == 1136
-        lower, upper = metrics["interval_95"]["cpm"]
-        assert 0.80 < lower < metrics["cpm"] < upper < 0.88
-        assert "1136 of 1186 nodules found in 888 scans" in run.stdout
-        assert "1 of 888 scans have no prediction" in run.stderr
-        assert "2969 predictions fall to the limit of 100 marks a scan" in run.stderr
-        assert list(out.parent.iterdir()) == [out]
 
 
 class TestHitsByHand:
@@ -402,46 +368,6 @@ class TestResult:
         assert f"CPM  {result.cpm:>11.4f}" in text
         assert f"{result.interval.cpm[0]:.4f}-{result.interval.cpm[1]:.4f}" in text
         assert "interval" not in format_score(evaluate(*self.tables, bootstraps=0))
-
-
-class TestCommand:
-    @pytest.fixture
-    def arguments(self, tmp_path: Path) -> list[str]:
-        submission, annotations, excluded, uids = TestResult.tables
-        submission.to_csv(tmp_path / "submission.csv", index=False)
-        annotations.to_csv(tmp_path / "annotations.csv", index=False)
-        excluded.to_csv(tmp_path / "excluded.csv", index=False)
-        (tmp_path / "scans.csv").write_text("\n".join(uids) + "\n")
-        return [
-            str(tmp_path / "submission.csv"),
-            *("--annotations", str(tmp_path / "annotations.csv")),
-            *("--excluded", str(tmp_path / "excluded.csv")),
-            *("--seriesuids", str(tmp_path / "scans.csv")),
-            *("--json", str(tmp_path / "out.json")),
-        ]
-
-    def test_writes_what_the_library_says(self, arguments: list[str], tmp_path: Path) -> None:
-        main([*arguments, "--bootstrap", "50", "--seed", "3"])
-        expected = evaluate(*TestResult.tables, bootstraps=50, seed=3).to_metrics()
-        assert json.loads((tmp_path / "out.json").read_text()) == expected
-
-    def test_bootstraps_by_default(self, arguments: list[str], tmp_path: Path) -> None:
-        main(arguments)
-        expected = evaluate(*TestResult.tables, bootstraps=1000).to_metrics()
-        assert json.loads((tmp_path / "out.json").read_text()) == expected
-
-    def test_a_refusal_names_the_file_and_leaves_no_output(
-        self, arguments: list[str], tmp_path: Path
-    ) -> None:
-        path = tmp_path / "submission.csv"
-        path.write_text(path.read_text().replace("probability", "score"))
-        with pytest.raises(SystemExit, match=r"error: Expected the columns .*submission\.csv"):
-            main(arguments)
-        assert not (tmp_path / "out.json").exists()
-
-    def test_an_absent_file_is_named(self, arguments: list[str]) -> None:
-        with pytest.raises(SystemExit, match=r"No such file.*absent\.csv"):
-            main([arguments[0].replace("submission", "absent"), *arguments[1:]])
 
 
 def test_likely_mistakes_are_logged(caplog: pytest.LogCaptureFixture) -> None:

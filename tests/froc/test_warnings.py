@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from nodules.froc.submission import ANNOTATION_COLUMNS, SUBMISSION_COLUMNS
-from nodules.froc.warnings import find_oddities
+from nodules.froc.warnings import find_warnings
+from nodules.luna16.rules import ANNOTATION_COLUMNS, SUBMISSION_COLUMNS
 
 SCANS = [f"1.2.{k}" for k in range(10)]
 
@@ -25,58 +25,58 @@ def annotations(uids: list[str]) -> pd.DataFrame:
 
 
 def test_a_sound_submission_gives_none() -> None:
-    assert find_oddities(submission(SCANS * 2), annotations(SCANS[:4]), SCANS) == []
+    assert find_warnings(submission(SCANS * 2), annotations(SCANS[:4]), SCANS) == []
 
 
 def test_predictions_for_other_scans() -> None:
-    (oddity,) = find_oddities(submission([*SCANS, "9.1", "9.1", "9.2"]), annotations(SCANS), SCANS)
-    assert oddity == (
+    (warning,) = find_warnings(submission([*SCANS, "9.1", "9.1", "9.2"]), annotations(SCANS), SCANS)
+    assert warning == (
         "3 of 13 predictions are for 2 scans that are not in seriesuids, the first '9.1': ignored"
     )
 
 
 def test_predictions_for_other_scans_only_are_refused() -> None:
     with pytest.raises(ValueError, match=r"for the 10 scans .*: 2 predictions for 1 scans"):
-        find_oddities(submission(["9.1", "9.1"]), annotations(SCANS), SCANS)
+        find_warnings(submission(["9.1", "9.1"]), annotations(SCANS), SCANS)
 
 
 def test_annotations_of_other_scans() -> None:
-    (oddity,) = find_oddities(submission(SCANS), annotations([*SCANS, "9.1"]), SCANS)
-    assert oddity == (
+    (warning,) = find_warnings(submission(SCANS), annotations([*SCANS, "9.1"]), SCANS)
+    assert warning == (
         "1 of 11 annotated nodules are in 1 scans that are not in seriesuids, the first '9.1': "
         "ignored"
     )
 
 
 def test_scans_without_predictions() -> None:
-    (oddity,) = find_oddities(submission(SCANS[2:]), annotations(SCANS[1:5]), SCANS)
-    assert oddity == (
+    (warning,) = find_warnings(submission(SCANS[2:]), annotations(SCANS[1:5]), SCANS)
+    assert warning == (
         "2 of 10 scans have no prediction, the first '1.2.0': their 1 of 4 nodules count as missed"
     )
 
 
 def test_one_fold_against_everything() -> None:
-    (oddity,) = find_oddities(submission(SCANS[:1]), annotations(SCANS), SCANS)
-    assert oddity.startswith("9 of 10 scans have no prediction, the first '1.2.1': their 9 of 10 ")
-    assert oddity.endswith("one fold, list only its scans in seriesuids: predicted are 1")
+    (warning,) = find_warnings(submission(SCANS[:1]), annotations(SCANS), SCANS)
+    assert warning.startswith("9 of 10 scans have no prediction, the first '1.2.1': their 9 of 10 ")
+    assert warning.endswith("one fold, list only its scans in seriesuids: predicted are 1")
 
 
 def test_no_prediction_at_all() -> None:
-    (oddity,) = find_oddities(submission([]), annotations(SCANS), SCANS)
-    assert oddity.startswith("10 of 10 scans have no prediction")
-    assert "fold" not in oddity
+    (warning,) = find_warnings(submission([]), annotations(SCANS), SCANS)
+    assert warning.startswith("10 of 10 scans have no prediction")
+    assert "fold" not in warning
 
 
 def test_repeated_rows() -> None:
     twice = pd.concat([submission(SCANS), submission(SCANS[:3])])
     twice.index = pd.RangeIndex(2, 15, name="line")
-    (oddity,) = find_oddities(twice, annotations(SCANS), SCANS)
-    assert oddity == (
+    (warning,) = find_warnings(twice, annotations(SCANS), SCANS)
+    assert warning == (
         "3 of 13 predictions repeat an earlier row, the first at line 12: each counts as one more "
         "mark"
     )
     nodules = pd.concat([annotations(SCANS)] * 2, ignore_index=True)
-    (oddity,) = find_oddities(submission(SCANS), nodules, SCANS)
-    assert oddity.startswith(
+    (warning,) = find_warnings(submission(SCANS), nodules, SCANS)
+    assert warning.startswith(
         "10 of 20 annotated nodules repeat an earlier row, the first at row 10"
     )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nodules.luna16.official import SUBSETS, official_scans
+from nodules.luna16.official import official_scans
+from nodules.luna16.rules import SUBSETS
 
 
 def test_subsets_and_patients_are_the_published_ones(real_data: Path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodules.luna16.tables import COORDINATES
+from nodules.luna16.rules import COORDINATES
 from nodules.patches.findings import locate_excluded, locate_nodules, shows_any
 from nodules.patches.grid import Grid, PatchShape, make_grid
 from nodules.patches.sampling import Sampling, ScanSample, sample_lungs, sample_scan

@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
-from nodules.files import write_json
 from nodules.report.summary import summarise
-from tests.places import ROOT
 
 
 def metric(value: float) -> dict:
@@ -55,20 +50,6 @@ def test_values_stand_with_their_intervals_and_their_data(tmp_path):
     assert "  F1                0.500  (0.400 to 0.600)" in lines
     assert "  precision         undefined" in lines
     assert "  x, mm             1.50  (1.40 to 1.60)   constant guess 5.25" in lines
-
-
-def test_the_command_reads_a_folder_and_says_what_is_missing(tmp_path):
-    command = [sys.executable, "-m", "nodules.report.summary", str(tmp_path)]
-    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
-    assert "classifier.json" in failed.stderr
-    for name, payload in zip(("classifier", "localizer"), metrics(), strict=True):
-        write_json(tmp_path / f"{name}.json", payload)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == summarise(*metrics()).strip()
-    write_json(tmp_path / "froc.json", FROC)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == summarise(*metrics(), FROC).strip()
 
 
 def test_the_score_of_whole_scans_is_told_if_there_is_one():

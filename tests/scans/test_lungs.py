@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nodules.luna16.tables import COORDINATES, read_table
+from nodules.luna16.rules import COORDINATES
+from nodules.luna16.tables import read_table
 from nodules.params.sections import PhantomParams
 from nodules.scans.geometry import Geometry
 from nodules.scans.lungs import lung_mask, lung_voxels

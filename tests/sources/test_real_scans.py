@@ -12,7 +12,8 @@ import pytest
 import SimpleITK as sitk
 
 from nodules.files import write_csv
-from nodules.luna16.tables import COORDINATES, read_table
+from nodules.luna16.rules import COORDINATES
+from nodules.luna16.tables import read_table
 from nodules.patches.grid import PatchShape
 from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches

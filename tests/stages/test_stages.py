@@ -153,9 +153,9 @@ def test_bad_parameters_are_named(folder: Path, stage, changes, expected):
     refused(folder, stage, expected)
 
 
-def set_value(path: Path, row: int, column: str, value: str) -> None:
+def set_value(path: Path, line: int, column: str, value: str) -> None:
     table = read_table(path).astype(str)
-    table.loc[row, column] = value
+    table.loc[line, column] = value
     write_csv(path, table)
 
 
@@ -167,8 +167,8 @@ def repeat_row(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda p: set_value(p, 1, "coordY", "nan"), "line 3, column coordY: .*number.*: 'nan'"),
-        (lambda p: set_value(p, 4, "seriesuid", "9.9"), "line 6: Expected a seriesuid .*: 9.9"),
+        (lambda p: set_value(p, 3, "coordY", "nan"), "line 3, column coordY: .*number.*: 'nan'"),
+        (lambda p: set_value(p, 6, "seriesuid", "9.9"), "line 6: Expected a seriesuid .*: 9.9"),
         (repeat_row, "line 11: Expected rows distinct in .* Received: 1.0.0,.*first at line 2"),
         (Path.unlink, "Expected a table with columns seriesuid,.*Received: no file"),
         (
@@ -254,7 +254,7 @@ def test_damaged_voxels_are_named_by_whatever_process_cuts_them(folder: Path):
         (lambda f: (f / "raw/subset0.zip").unlink(), "raw/subset0.zip: Expected a zip archive"),
         (lambda f: (f / "raw/patients.csv").unlink(), "raw/patients.csv: Expected a table with"),
         (
-            lambda f: set_value(f / "raw/annotations.csv", 0, "coordZ", "-400"),
+            lambda f: set_value(f / "raw/annotations.csv", 2, "coordZ", "-400"),
             r"annotations.csv: Expected every nodule inside its volume. Received: seriesuid 1.0.0",
         ),
     ],

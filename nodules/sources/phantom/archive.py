@@ -14,12 +14,11 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from nodules.luna16.rules import ANNOTATION_COLUMNS, CANDIDATE_COLUMNS
 from nodules.scans.write import Volume, write_archive
 from nodules.sources.phantom.lesions import Lesion
 from nodules.sources.phantom.plan import ScanPlan
 from nodules.sources.phantom.render import render
-
-_POSITION_COLUMNS = ["seriesuid", "coordX", "coordY", "coordZ"]
 
 
 def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
@@ -44,7 +43,7 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
                 for plan in plans
                 for lesion in plan.nodules
             ],
-            columns=[*_POSITION_COLUMNS, "diameter_mm"],
+            columns=ANNOTATION_COLUMNS,
         ),
         "annotations_excluded.csv": pd.DataFrame(
             [
@@ -52,7 +51,7 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
                 for plan in plans
                 for lesion in plan.excluded
             ],
-            columns=[*_POSITION_COLUMNS, "diameter_mm"],
+            columns=ANNOTATION_COLUMNS,
         ),
         "candidates_V2.csv": pd.DataFrame(
             [
@@ -60,7 +59,7 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
                 for plan in plans
                 for point, label in zip(plan.candidates_xyz_mm, plan.candidate_classes, strict=True)
             ],
-            columns=[*_POSITION_COLUMNS, "class"],
+            columns=CANDIDATE_COLUMNS,
         ),
         "seriesuids.csv": pd.DataFrame({"seriesuid": uids}),
         "patients.csv": pd.DataFrame(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.luna16.official import SUBSETS
+from nodules.luna16.rules import SUBSETS
 from nodules.params.sections import PhantomParams
 from nodules.scans.geometry import IDENTITY, Geometry
 from nodules.sources.phantom.anatomy import Chest, make_chest

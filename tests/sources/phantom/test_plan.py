@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from nodules.luna16.official import SUBSETS
+from nodules.luna16.rules import SUBSETS
 from nodules.params.sections import PhantomParams
 from nodules.sources.phantom.lesions import Lesion
 from nodules.sources.phantom.plan import ScanPlan, plan_scans

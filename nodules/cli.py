@@ -1,0 +1,36 @@
+"""The command line: ``python -m nodules COMMAND``.
+
+Each command is a module's: what it takes, ``add_arguments``, and what it does, ``run``. These
+modules import what takes long when the command runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from nodules.froc import command as froc
+from nodules.report import command as summary
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments name.
+
+    Parameters
+    ----------
+    arguments
+        The words after the program's name; by default those of this process.
+
+    Raises
+    ------
+    SystemExit
+        If the arguments or what they name are bad, with one line that says why.
+    """
+    parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, command in {"froc": froc, "summary": summary}.items():
+        added = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY)
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
+    options = parser.parse_args(arguments)
+    options.run(options)
