@@ -41,7 +41,7 @@ def clone(first: Clone, tmp_path: Path) -> Clone:
 
 
 # The files that take longest, which two processes begin with.
-LONGEST = ("test_pipeline.py", "test_pipeline_use.py")
+LONGEST = ("test_repro.py", "test_use.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
