@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nodules.jobs.checkpoint import Checkpoint
 from nodules.jobs.workers import Workers, run_unordered
-from nodules.scans.read import Scan
+from nodules.scans.scan import Scan
 
 
 class Keyed(Protocol):
