@@ -215,7 +215,7 @@ def test_a_refused_archive_never_reaches_its_target(tmp_path: Path) -> None:
     bad = zipped({"subset0/1.0.mhd": MHD.format(uid="1.0").encode(), "subset0/1.0.raw": b"short"})
     with serving({"subset0.zip": bad}) as server:
         for _ in range(2):
-            with pytest.raises(ValueError, match=r"65536 bytes.*Received 5: 'subset0/1\.0\.raw'"):
+            with pytest.raises(ValueError, match=r"subset0/1\.0\.raw: .*65536 bytes.*Received: 5 "):
                 zenodo(server, tmp_path).download({"subset0.zip": tmp_path / "raw" / "0.zip"})
         assert len(server.log) == 1  # it is not downloaded again to be refused again
     assert not (tmp_path / "raw").exists()
