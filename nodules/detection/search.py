@@ -30,7 +30,8 @@ from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES, MAX_MARKS_PER_SCAN, SUBMISSION_COLUMNS
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.scans.geometry import Geometry
-from nodules.scans.read import Scan, list_scans, read_slices
+from nodules.scans.read import list_scans, read_slices
+from nodules.scans.scan import Scan
 
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer

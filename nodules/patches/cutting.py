@@ -12,7 +12,8 @@ from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
 from nodules.patches.grid import Grid
 from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
 from nodules.patches.windows import cut_patches, needed_slices
-from nodules.scans.read import Scan, read_slices, stream_slices
+from nodules.scans.read import read_slices, stream_slices
+from nodules.scans.scan import Scan
 
 _CENTER = ["center_x", "center_y", "center_z"]
 

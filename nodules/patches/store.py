@@ -23,7 +23,8 @@ from nodules.patches.findings import locate_excluded, locate_nodules
 from nodules.patches.grid import make_grid
 from nodules.patches.index import index_scan
 from nodules.patches.sampling import Sampling, sample_scan
-from nodules.scans.read import Scan, list_scans
+from nodules.scans.read import list_scans
+from nodules.scans.scan import Scan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ _ORIGIN_KEYS = ("Offset", "Position", "Origin")
 _DIRECTION_KEYS = ("TransformMatrix", "Rotation", "Orientation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Header:
     """What a ``.mhd`` says of its voxels.
 

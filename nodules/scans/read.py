@@ -1,75 +1,39 @@
-"""CT volumes in archives and folders: finding them and reading the slices that are needed.
+"""The one door to scans: those of an archive or a folder, and the slices that are needed of them.
 
-An archive ``subset{k}.zip`` holds ``subset{k}/{seriesuid}.mhd`` and ``.raw``. Nothing is unpacked
-to disk, and no more than a slice is in memory unless the caller keeps it.
+Nothing is unpacked to disk. Of MetaImage, in a zip or not, no more than a slice is in memory unless
+the caller keeps it; of other formats, the whole volume while its slices are read.
 """
 
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.scans.metaimage import Header, parse_header
-from nodules.scans.streams import (
-    DamagedError,
-    Source,
-    open_file,
-    open_member,
-    refuse_encrypted,
-)
+from nodules.scans.archive import list_archive
+from nodules.scans.dicom import read_series
+from nodules.scans.folder import list_folder
+from nodules.scans.itk import read_volume
+from nodules.scans.scan import Scan, check_payload, to_hu
+from nodules.scans.streams import DamagedError, Source, open_file
+from nodules.scans.zip_member import open_member, packed_otherwise
 
 _SKIP_BYTES = 1 << 30
 
 
-@dataclass(frozen=True)
-class Scan:
-    """A volume in an archive or a folder.
-
-    Parameters
-    ----------
-    seriesuid
-        Its id: the members' name without folder and ending, or DICOM's.
-    archive
-        The zip file, or the folder.
-    member
-        Name of the voxels' member, or of the file (for DICOM, the folder) below the folder.
-    header
-        What its ``.mhd`` says; of other formats, the geometry alone counts.
-    checksum
-        Of the voxels as they are stored, without reading them: other voxels have another.
-    kind
-        How the voxels are read: from a zip's member, a MetaImage file, or by SimpleITK.
-    """
-
-    seriesuid: str
-    archive: Path
-    member: str
-    header: Header
-    checksum: str
-    kind: Literal["zip", "file", "itk"] = "zip"
-
-    @property
-    def source(self) -> str:
-        """Where the voxels are, for messages."""
-        return f"{self.archive}: {self.member}"
-
-
-def list_scans(archive: Path) -> list[Scan]:
+def list_scans(path: Path) -> list[Scan]:
     """Find the scans of an archive or a folder, reading headers but no voxels.
 
     Parameters
     ----------
-    archive
-        A ``subset{k}.zip``, or a folder as `nodules.scans.folder` reads.
+    path
+        A ``subset{k}.zip``, as `nodules.scans.archive.list_archive` reads, or a folder, as
+        `nodules.scans.folder.list_folder` does.
 
     Returns
     -------
@@ -79,92 +43,12 @@ def list_scans(archive: Path) -> list[Scan]:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is neither.
     ValueError
-        If the file is no zip or has no header, a header is malformed, its voxels are absent, their
-        size is not what the header says, or a series UID comes twice.
+        If there is no scan, a header is malformed or disagrees with its voxels, or a series UID
+        comes twice.
     """
-    if archive.is_dir():
-        # Imported late, since it makes what this module defines.
-        from nodules.scans.folder import list_folder
-
-        return list_folder(archive)
-    if not archive.is_file():
-        msg = f"{archive}: Expected a zip archive of scans. Received: no file"
-        raise FileNotFoundError(msg)
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {info.filename: info for info in opened.infolist()}
-            scans = [
-                _scan(archive, name, _read_header(opened, info), members)
-                for name, info in members.items()
-                if name.endswith(".mhd")
-            ]
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        msg = f"{archive}: Expected a whole zip archive. Received: {error}"
-        raise ValueError(msg) from error
-    except NotImplementedError as error:
-        raise ValueError(_packed_otherwise(archive, error)) from error
-    if not scans:
-        msg = f"{archive}: Expected at least one scan. Received: {len(members)} members, no .mhd"
-        raise ValueError(msg)
-    scans.sort(key=lambda scan: scan.seriesuid)
-    for one, other in pairwise(scans):
-        if one.seriesuid == other.seriesuid:
-            msg = f"{archive}: Expected each scan once. Received: {one.member} and {other.member}"
-            raise ValueError(msg)
-    return scans
-
-
-def _read_header(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    refuse_encrypted(info)
-    return opened.read(info)
-
-
-def _packed_otherwise(archive: Path, error: NotImplementedError) -> str:
-    return (
-        f"{archive}: Expected members stored or packed with Deflate. Received: {error}; unpack it "
-        "with 7z and zip it again"
-    )
-
-
-def _scan(archive: Path, name: str, text: bytes, members: dict[str, zipfile.ZipInfo]) -> Scan:
-    header = parse_header(text.decode("utf-8", errors="replace"), f"{archive}: {name}")
-    path = PurePosixPath(name)
-    member = str(path.with_name(header.data_file))
-    if member not in members:
-        msg = f"{archive}: Expected the member {member}, which {name} names. Received: no such"
-        raise ValueError(msg)
-    if not header.is_compressed:
-        check_payload(members[member].file_size, header, f"{archive}: {member}")
-    checksum = f"crc32 {members[member].CRC:08x} of {members[member].file_size} bytes"
-    return Scan(path.stem, archive, member, header, checksum)
-
-
-def check_payload(size: int, header: Header, source: str) -> None:
-    """Raise if `size` bytes are not what the header's volume takes.
-
-    Parameters
-    ----------
-    size
-        Bytes of voxels, inflated.
-    header
-        What the ``.mhd`` says.
-    source
-        Where the voxels are, for the message.
-
-    Raises
-    ------
-    ValueError
-        With both sizes.
-    """
-    if size != header.payload_bytes:
-        columns, rows, slices = header.geometry.size_xyz
-        msg = (
-            f"{source}: Expected {header.payload_bytes} bytes of voxels, as its header says "
-            f"({columns} x {rows} x {slices} of {header.dtype.name}). Received: {size} bytes"
-        )
-        raise ValueError(msg)
+    return list_folder(path) if path.is_dir() else list_archive(path)
 
 
 def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
@@ -225,10 +109,8 @@ def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, N
     if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
         msg = f"Expected ascending slices of 0 .. {n_slices - 1}. Received: {list(z_indices)}"
         raise ValueError(msg)
-    if scan.kind == "itk":
-        from nodules.scans.folder import read_with_itk
-
-        volume = read_with_itk(scan)
+    if scan.kind in ("itk", "dicom"):
+        volume = read_series(scan) if scan.kind == "dicom" else read_volume(scan.path)
         yield from ((z, to_hu(volume[z], scan.source)) for z in z_indices)
         return
     try:
@@ -238,12 +120,12 @@ def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, N
         msg = f"{scan.source}: Expected undamaged voxels. Received: {error}"
         raise ValueError(msg) from error
     except NotImplementedError as error:
-        raise ValueError(_packed_otherwise(scan.archive, error)) from error
+        raise ValueError(packed_otherwise(scan.archive, error)) from error
 
 
 def _open(scan: Scan) -> AbstractContextManager[Source]:
     if scan.kind == "file":
-        return open_file(scan.archive / scan.member, scan.header.is_compressed)
+        return open_file(scan.path, scan.header.is_compressed)
     return open_member(scan.archive, scan.member, scan.header.is_compressed)
 
 
@@ -263,34 +145,3 @@ def _read(
     while skipped := source.skip(_SKIP_BYTES):
         position += skipped
     check_payload(position, scan.header, scan.source)
-
-
-def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:
-    """Convert stored voxels to int16 HU: integers as they are, floats rounded.
-
-    Parameters
-    ----------
-    voxels
-        Any shape, any real type or byte order.
-    source
-        Where they came from, for the message.
-
-    Returns
-    -------
-    hu
-        int16 of the same shape; `voxels` itself where it is that already.
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite or beyond int16.
-    """
-    if voxels.dtype.kind == "i" and voxels.dtype.itemsize <= 2:
-        return voxels.astype(np.int16, copy=False)
-    limits = np.iinfo(np.int16)
-    low, high = voxels.min(), voxels.max()
-    if not (low >= limits.min and high <= limits.max):
-        msg = f"{source}: Expected HU within {limits.min}..{limits.max}. Received: {low} .. {high}"
-        raise ValueError(msg)
-    rounded: NDArray[np.int16] = np.rint(voxels).astype(np.int16)
-    return rounded

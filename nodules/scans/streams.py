@@ -1,4 +1,4 @@
-"""Bytes of voxels, however they are stored: plain, deflated in a zip, or as one zlib stream.
+"""Bytes, however they are stored: plain, or as one deflate or zlib stream.
 
 A source is read front to back. Of a plain file, what is passed over is never read; a compressed
 one must be inflated, but no more of it than a piece is in memory.
@@ -6,8 +6,6 @@ one must be inflated, but no more of it than a piece is in memory.
 
 from __future__ import annotations
 
-import struct
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +17,9 @@ from isal import isal_zlib
 # Pieces about as large as a processor's cache inflate fastest.
 _PIECE_BYTES = 1 << 19
 _COMPRESSED_PIECE_BYTES = 1 << 18
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_RAW_DEFLATE, _ZLIB = -15, 15
+_SKIPPED_BYTES = 1 << 17
+# The formats of a compressed stream, as zlib numbers them.
+RAW_DEFLATE, ZLIB = -15, 15
 
 
 class DamagedError(Exception):
@@ -78,21 +77,20 @@ class Inflated:
     compressed
         Where the compressed bytes come from.
     window_bits
-        Of zlib: -15 for raw deflate, 15 for a zlib stream.
-    crc
-        CRC-32 that the inflated bytes must have; None if the stream checks itself.
+        `RAW_DEFLATE`, or `ZLIB`, a stream that has a checksum of its own.
+    exact
+        Whether nothing may follow the stream.
 
     Raises
     ------
     DamagedError
-        By any method, where the stream is damaged or ends early; at its end, for the checksum.
+        By any method, where the stream is damaged or ends early; at its end, for what follows.
     """
 
-    def __init__(self, compressed: Source, window_bits: int, crc: int | None = None) -> None:
+    def __init__(self, compressed: Source, window_bits: int, exact: bool = False) -> None:
         self._compressed = compressed
         self._inflate = isal_zlib.decompressobj(wbits=window_bits)
-        self._expected_crc = crc
-        self._crc = 0
+        self._exact = exact
         self._input = memoryview(bytearray(_COMPRESSED_PIECE_BYTES))
         self._pending: bytes | memoryview = b""
         self._is_done = False
@@ -113,7 +111,7 @@ class Inflated:
         return done
 
     def _piece(self, most: int) -> bytes:
-        """Up to `most` bytes; none at the end, once the checksum is known to be right."""
+        """Up to `most` bytes; none at the end."""
         while not self._inflate.eof:
             # After an empty piece the inflater may still hold output, so the end of input alone
             # is not the end of the stream.
@@ -126,79 +124,53 @@ class Inflated:
                 raise DamagedError(str(error)) from error
             self._pending = self._inflate.unconsumed_tail
             if piece:
-                if self._expected_crc is not None:
-                    self._crc = isal_zlib.crc32(piece, self._crc)
                 return piece
             if is_starved and not self._inflate.eof:
                 msg = "a compressed stream that ends too early"
                 raise DamagedError(msg)
-        if self._expected_crc is not None and self._crc != self._expected_crc:
-            msg = f"CRC-32 {self._crc:08x} instead of {self._expected_crc:08x}"
+        if self._exact and (self._inflate.unused_data or self._compressed.readinto(self._input)):
+            msg = "bytes that follow the compressed stream"
             raise DamagedError(msg)
         return b""
 
 
-def refuse_encrypted(info: zipfile.ZipInfo) -> None:
-    """Refuse a member that needs a password, for which zipfile would ask by a RuntimeError.
+class Checksummed:
+    """A source whose bytes must have a checksum; all are read, those passed over too.
 
     Parameters
     ----------
-    info
-        Of the member.
-
-    Raises
-    ------
-    NotImplementedError
-        If it is encrypted.
-    """
-    if info.flag_bits & 1:
-        msg = f"{info.filename} with encryption"
-        raise NotImplementedError(msg)
-
-
-@contextmanager
-def open_member(archive: Path, member: str, is_zlib: bool) -> Iterator[Source]:
-    """Open a member of a zip.
-
-    Parameters
-    ----------
-    archive
-        The zip.
-    member
-        Name in it.
-    is_zlib
-        Whether the member is a zlib stream (``.zraw``), whose content is wanted.
-
-    Yields
-    ------
     source
-        The bytes; a deflated member's checksum is verified at their end.
+        Where the bytes come from.
+    crc
+        The CRC-32 of all of them.
 
     Raises
     ------
-    zipfile.BadZipFile
-        If the zip is damaged.
-    NotImplementedError
-        If the member is neither stored nor deflated, or is encrypted.
+    DamagedError
+        At the end, if they have another; before, if the source does.
     """
-    with zipfile.ZipFile(archive) as opened:
-        info = opened.getinfo(member)
-    refuse_encrypted(info)
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        msg = f"{member} with compression type {info.compress_type}"
-        raise NotImplementedError(msg)
-    with archive.open("rb", buffering=0) as file:
-        file.seek(info.header_offset)
-        header = file.read(_LOCAL_HEADER.size)
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-            msg = f"no member where {member} should start"
-            raise zipfile.BadZipFile(msg)
-        _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-        start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-        source: Source = Plain(file, start, info.compress_size)
-        if info.compress_type == zipfile.ZIP_DEFLATED:
-            source = Inflated(source, _RAW_DEFLATE, info.CRC)
-        yield Inflated(source, _ZLIB) if is_zlib else source
+
+    def __init__(self, source: Source, crc: int) -> None:
+        self._source = source
+        self._expected_crc = crc
+        self._crc = 0
+        self._skipped = memoryview(bytearray(_SKIPPED_BYTES))
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer of bytes; gives how many there were, fewer only at the end."""
+        done = self._source.readinto(buffer)
+        self._crc = isal_zlib.crc32(buffer[:done], self._crc)
+        if done < len(buffer) and self._crc != self._expected_crc:
+            msg = f"CRC-32 {self._crc:08x} instead of {self._expected_crc:08x}"
+            raise DamagedError(msg)
+        return done
+
+    def skip(self, count: int) -> int:
+        """Pass over bytes, reading them; gives how many there were."""
+        done = 0
+        while done < count and (piece := self.readinto(self._skipped[: count - done])):
+            done += piece
+        return done
 
 
 @contextmanager
@@ -219,4 +191,4 @@ def open_file(path: Path, is_zlib: bool) -> Iterator[Source]:
     """
     with path.open("rb", buffering=0) as file:
         source = Plain(file, 0, path.stat().st_size)
-        yield Inflated(source, _ZLIB) if is_zlib else source
+        yield Inflated(source, ZLIB) if is_zlib else source

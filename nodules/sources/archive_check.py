@@ -1,32 +1,39 @@
 """Judge a LUNA16 archive without unpacking it.
 
 An archive holds ``<folder>/<seriesuid>.mhd`` headers, each naming its voxels' file in the same
-folder: ``.raw``, or ``.zraw`` where the header says ``CompressedData = True``. Formats: PKWARE's
-APPNOTE.TXT 6.3 for zip, MetaIO for the headers.
+folder: ``.raw``, or ``.zraw`` where the header says ``CompressedData = True``.
 
 `zipfile` stops reading a member where its stated size ends, so a member that goes on past it looks
-whole as long as the CRC is of the part that was read. The bytes are therefore inflated here.
+whole as long as the CRC is of the part that was read. So every member is inflated to its real end.
 """
 
+from __future__ import annotations
+
 import re
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
 
 from nodules.download.disk import BLOCK_BYTES, byte_bar
-from nodules.scans.metaimage import Header, parse_header
+from nodules.scans.archive import list_archive
+from nodules.scans.metaimage import Header
+from nodules.scans.scan import Scan
+from nodules.scans.streams import ZLIB, Checksummed, DamagedError, Inflated, Source
+from nodules.scans.zip_member import (
+    SIZES_FOLLOW,
+    UTF8,
+    member_path,
+    open_payload,
+    read_local_header,
+)
 
-_LOCAL_HEADER = struct.Struct("<4s2xHH4xIIIHH")
 _IN_ZIP64_FIELD = 0xFFFFFFFF
-_SIZES_FOLLOW = 0x8
-_UTF8 = 0x800
-_PLAIN_FLAGS = 0x6 | _SIZES_FOLLOW | _UTF8  # the first two only say how hard deflate tried
+_PLAIN_FLAGS = 0x6 | SIZES_FOLLOW | UTF8  # the first two only say how hard deflate tried
 _DEFLATE64 = 9
 _MAX_MHD_BYTES = 1 << 16
+_VOXELS = (".raw", ".zraw")
 
 
 def check_archive(
@@ -57,18 +64,19 @@ def check_archive(
         If there is no archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        with zipfile.ZipFile(path) as archive, path.open("rb", buffering=0) as file:
             members = [_Member(path, file, info) for info in archive.infolist()]
-            if not any(member.path.suffix == ".mhd" for member in members):
-                message = f"Expected scans (.mhd headers) in {path}. Received none."
-                raise ValueError(message)
             _check_directory(members, archive.start_dir)
-            inflated_bytes = _check_scans(members)
+            headers = [member for member in members if member.path.suffix == ".mhd"]
+            for member in headers:
+                _check_payload(member, None, lambda _: tick())
+            header_of = _check_scans(path, members)
             if full:
-                _check_payloads(members, inflated_bytes, tick)
+                others = [member for member in members if member.path.suffix != ".mhd"]
+                _check_payloads(path, others, header_of, tick)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        message = f"Expected {path} to be a whole zip archive. Received: {error}."
-        raise ValueError(message) from error
+        msg = f"{path}: Expected a whole zip archive. Received: {error}"
+        raise ValueError(msg) from error
 
 
 @dataclass(frozen=True)
@@ -81,81 +89,46 @@ class _Member:
 
     @property
     def path(self) -> PurePosixPath:
-        # Some Windows tools write backslashes.
-        return PurePosixPath(self.info.orig_filename.replace("\\", "/"))
+        return member_path(self.info)
 
     def refuse(self, expected: str, received: str) -> NoReturn:
-        message = (
-            f"Expected {expected}. Received {received}: "
-            f"{self.info.orig_filename!r} in {self.archive}."
-        )
-        raise ValueError(message)
+        name = self.info.orig_filename
+        # A name may hold anything, line breaks too.
+        shown = name if name.isprintable() else repr(name)
+        msg = f"{self.archive}: {shown}: Expected {expected}. Received: {received}"
+        raise ValueError(msg)
 
     def payload_start(self) -> int:
         """Read the local header, see that it agrees, and return where the payload starts."""
-        info = self.info
-        self.file.seek(max(info.header_offset, 0))
-        fixed = self.file.read(_LOCAL_HEADER.size)
-        if len(fixed) < _LOCAL_HEADER.size or fixed[:4] != b"PK\x03\x04":
-            self.refuse("a local header where the directory says", "other bytes")
-        _, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(fixed)
-        if (flags | info.flag_bits) & ~_PLAIN_FLAGS:
-            self.refuse("plain members", f"an encrypted or special one (flags {flags:#06x})")
-        encoding = "utf-8" if flags & _UTF8 else "cp437"
-        name = self.file.read(name_length).decode(encoding, "replace")
-        stated = [(name, info.orig_filename), (method, info.compress_type)]
-        if not flags & _SIZES_FOLLOW:
-            stated.append((crc, info.CRC))
-            stated += [
-                pair
-                for pair in ((packed, info.compress_size), (size, info.file_size))
-                if pair[0] != _IN_ZIP64_FIELD
-            ]
+        info, header = self.info, read_local_header(self.file, self.info)
+        if (header.flags | info.flag_bits) & ~_PLAIN_FLAGS:
+            self.refuse("plain members", f"an encrypted or special one (flags {header.flags:#06x})")
+        stated: list[tuple[object, object]] = [
+            (header.name, info.orig_filename),
+            (header.method, info.compress_type),
+        ]
+        if not header.flags & SIZES_FOLLOW:
+            stated.append((header.crc, info.CRC))
+            sizes = (
+                (header.packed_bytes, info.compress_size),
+                (header.unpacked_bytes, info.file_size),
+            )
+            stated += [pair for pair in sizes if pair[0] != _IN_ZIP64_FIELD]
         for local, central in stated:
             if local != central:
                 self.refuse(f"{central!r} in the local header, as in the directory", f"{local!r}")
-        start: int = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
-        return start
+        return header.payload_start
 
-    def blocks(self) -> Iterator[bytes]:
-        """Inflate the payload block by block; refuse it if it is not just as stated."""
-        info = self.info
-        self.file.seek(self.payload_start())
-        payload: Iterable[bytes] = self._packed_blocks()
-        if info.compress_type == zipfile.ZIP_DEFLATED:
-            payload = _inflated(payload, -zlib.MAX_WBITS)
-        size, crc = 0, 0
-        try:
-            for block in payload:
-                size += len(block)
-                crc = zlib.crc32(block, crc)
-                if size > info.file_size:
-                    self.refuse(f"{info.file_size:,} bytes, as the directory says", "more")
-                yield block
-        except (zlib.error, EOFError) as error:
-            self.refuse("a member that inflates", str(error))
-        if size != info.file_size:
-            self.refuse(f"{info.file_size:,} bytes, as the directory says", f"{size:,}")
-        if crc != info.CRC:
-            self.refuse(f"CRC {info.CRC:08x}", f"CRC {crc:08x}")
-
-    def _packed_blocks(self) -> Iterator[bytes]:
-        left = self.info.compress_size
-        while left:
-            block = self.file.read(min(BLOCK_BYTES, left))
-            if not block:
-                message = "the archive ends inside it"
-                raise EOFError(message)
-            left -= len(block)
-            yield block
+    def open(self) -> Source:
+        return open_payload(self.file, self.info, self.payload_start(), exact=True)
 
 
 def _check_directory(members: list[_Member], directory_start: int) -> None:
-    seen: set[str] = set()
+    seen: set[PurePosixPath] = set()
     in_order = sorted(members, key=lambda member: member.info.header_offset)
-    ends = [*(member.info.header_offset for member in in_order[1:]), directory_start]
+    ends = [*(member.info.header_offset for member in in_order), directory_start][1:]
     for member, end in zip(in_order, ends, strict=True):
-        info, name = member.info, member.info.orig_filename
+        info, path = member.info, member.path
         if info.compress_type == _DEFLATE64:
             member.refuse(
                 "members stored or deflated",
@@ -164,110 +137,77 @@ def _check_directory(members: list[_Member], directory_start: int) -> None:
             )
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             member.refuse("members stored or deflated", f"method {info.compress_type}")
-        if (
-            member.path.is_absolute()
-            or ".." in member.path.parts
-            or re.match("[A-Za-z]:", name)
-            or "\0" in name
-        ):
+        name = info.orig_filename
+        if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name) or "\0" in name:
             member.refuse("paths inside the archive's folder", "one that leads outside")
-        if name in seen:
+        if path in seen:
             member.refuse("every member once", "one twice")
-        seen.add(name)
+        seen.add(path)
+        if path.suffix == ".mhd" and info.file_size > _MAX_MHD_BYTES:
+            member.refuse(f"a header of at most {_MAX_MHD_BYTES:,} bytes", f"{info.file_size:,}")
         if member.payload_start() + info.compress_size > end:
             member.refuse("members one after the other", "one that runs into the next")
 
 
-def _check_scans(members: list[_Member]) -> dict[PurePosixPath, int]:
-    """Pair headers with voxel files; return the bytes that each `.zraw` must inflate to."""
-    by_path = {member.path: member for member in members}
-    claimed: set[PurePosixPath] = set()
-    inflated_bytes: dict[PurePosixPath, int] = {}
+def _check_scans(archive: Path, members: list[_Member]) -> dict[str, Header]:
+    """See that headers and voxel files are one to one; return the headers by the voxel files."""
+    member_of = {member.info.filename: member for member in members}
+    scan_of: dict[str, Scan] = {}
+    for scan in list_archive(archive):
+        voxels, header = member_of[scan.member], scan.header
+        if scan.member in scan_of:
+            both = f"{scan_of[scan.member].seriesuid}.mhd and {scan.seriesuid}.mhd"
+            voxels.refuse("one header that names each voxel file", both)
+        scan_of[scan.member] = scan
+        size = voxels.info.file_size
+        if header.is_compressed and header.compressed_bytes not in (None, size):
+            voxels.refuse(f"{header.compressed_bytes} bytes, as its header says", f"{size} bytes")
     for member in members:
-        if member.path.suffix != ".mhd":
-            continue
-        header = _read_header(member)
-        path = member.path.parent / header.data_file
-        if path not in by_path or path in claimed:
-            found = "that of another header" if path in claimed else "none"
-            member.refuse(f"the voxel file {path.name} beside its header", found)
-        claimed.add(path)
-        received = by_path[path].info.file_size
-        if not header.is_compressed:
-            stated = header.payload_bytes
-        else:
-            inflated_bytes[path] = header.payload_bytes
-            stated = received if header.compressed_bytes is None else header.compressed_bytes
-        if received != stated:
-            expected = f"{stated} bytes, as its header {member.path.name} says"
-            by_path[path].refuse(expected, str(received))
-    for member in members:
-        if member.path.suffix in (".raw", ".zraw") and member.path not in claimed:
+        if member.path.suffix in _VOXELS and member.info.filename not in scan_of:
             member.refuse("a .mhd header that names each voxel file", "none")
-    return inflated_bytes
-
-
-def _read_header(member: _Member) -> Header:
-    if member.info.file_size > _MAX_MHD_BYTES:
-        member.refuse(f"a header of at most {_MAX_MHD_BYTES:,} bytes", f"{member.info.file_size:,}")
-    text = b"".join(member.blocks()).decode("ascii", "replace")
-    return parse_header(text, f"{member.archive}: {member.info.orig_filename}")
+    return {name: scan.header for name, scan in scan_of.items()}
 
 
 def _check_payloads(
-    members: list[_Member], inflated_bytes: dict[PurePosixPath, int], tick: Callable[[], object]
+    archive: Path,
+    members: list[_Member],
+    header_of: Mapping[str, Header],
+    tick: Callable[[], object],
 ) -> None:
-    archive = members[0].archive
-    with byte_bar(sum(member.info.file_size for member in members), archive.name) as bar:
+    total = sum(member.info.file_size for member in members)
+    total += sum(header.payload_bytes for header in header_of.values() if header.is_compressed)
+    with byte_bar(total, archive.name) as bar:
 
-        def count(block: bytes) -> None:
-            bar.update(len(block))
+        def count(size: int) -> None:
+            bar.update(size)
             tick()
 
         for member in members:
-            blocks = _each(member.blocks(), count)
-            if member.path not in inflated_bytes:
-                for _ in blocks:
-                    pass
-                continue
-            stated, size = inflated_bytes[member.path], 0
-            try:
-                for voxels in _inflated(blocks, zlib.MAX_WBITS):
-                    size += len(voxels)
-                    if size > stated:
-                        member.refuse(f"{stated:,} bytes of voxels, as the header makes", "more")
-            except (zlib.error, EOFError) as error:
-                member.refuse("voxels that inflate", str(error))
-            if size != stated:
-                expected = f"{stated:,} bytes of voxels, as the header makes"
-                member.refuse(expected, f"{size:,}")
+            _check_payload(member, header_of.get(member.info.filename), count)
 
 
-def _each(blocks: Iterator[bytes], call: Callable[[bytes], None]) -> Iterator[bytes]:
-    for block in blocks:
-        call(block)
-        yield block
+def _check_payload(member: _Member, header: Header | None, count: Callable[[int], object]) -> None:
+    """Inflate a member, and then its voxels if it is a ``.zraw``, each to its real end."""
+    info = member.info
+    source = Checksummed(member.open(), info.CRC)
+    _expect_bytes(member, source, info.file_size, "bytes, as the directory says", count)
+    if header is not None and header.is_compressed:
+        voxels = Inflated(member.open(), ZLIB, exact=True)
+        stated = header.payload_bytes
+        _expect_bytes(member, voxels, stated, "bytes of voxels, as the header makes", count)
 
 
-def _inflated(packed: Iterable[bytes], window_bits: int) -> Iterator[bytes]:
-    """Inflate in pieces of bounded size, whatever the ratio.
-
-    Raises
-    ------
-    zlib.error
-        If the stream is damaged, or bytes follow it.
-    EOFError
-        If it is cut.
-    """
-    stream = zlib.decompressobj(window_bits)
-    for block in packed:
-        piece = stream.decompress(block, BLOCK_BYTES)
-        while piece:
-            yield piece
-            piece = stream.decompress(stream.unconsumed_tail, BLOCK_BYTES)
-        if stream.unused_data:
-            message = "bytes follow the compressed stream"
-            raise zlib.error(message)
-    if not stream.eof:
-        message = "the compressed stream is cut"
-        raise EOFError(message)
+def _expect_bytes(
+    member: _Member, source: Source, stated: int, unit: str, count: Callable[[int], object]
+) -> None:
+    size = 0
+    try:
+        while done := source.skip(BLOCK_BYTES):
+            size += done
+            if size > stated:
+                member.refuse(f"{stated:,} {unit}", "more")
+            count(done)
+    except DamagedError as error:
+        member.refuse("an undamaged member", str(error))
+    if size != stated:
+        member.refuse(f"{stated:,} {unit}", f"{size:,}")

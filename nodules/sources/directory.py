@@ -15,21 +15,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from nodules.files import atomic_file
 from nodules.luna16.official import official_scans
 from nodules.luna16.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
-from nodules.scans.metaimage import parse_header
-from nodules.scans.read import check_payload, list_scans, to_hu
+from nodules.scans.folder import metaimage_scan
+from nodules.scans.read import list_scans, read_slices
 from nodules.scans.write import Volume, write_archive
 
 # LUNA16 publishes lung masks under the names of the scans they are of.
@@ -37,9 +35,9 @@ _MASKS = "seg-lungs-LUNA16"
 _SUBSET = re.compile(r"subset([0-9])")
 
 
-@dataclass
-class Holdings:
-    """What a folder holds of each subset: one archive, or loose headers.
+@dataclass(kw_only=True)
+class FoundScans:
+    """The scans of a folder by subset: in one archive, or loose.
 
     Parameters
     ----------
@@ -77,7 +75,7 @@ class Holdings:
         return pd.Series(source_of, dtype=object).sort_index()
 
 
-def find_holdings(folder: Path) -> Holdings:
+def find_scans(folder: Path) -> FoundScans:
     """Find the scans below a folder.
 
     Parameters
@@ -87,7 +85,7 @@ def find_holdings(folder: Path) -> Holdings:
 
     Returns
     -------
-    holdings
+    found
         Archives and loose scans by subset.
 
     Raises
@@ -100,30 +98,32 @@ def find_holdings(folder: Path) -> Holdings:
     if not folder.is_dir():
         msg = f"data.directory: Expected a folder with scans and tables. Received: {folder}"
         raise FileNotFoundError(msg)
-    holdings = Holdings()
+    found = FoundScans()
     for path in sorted(folder.rglob("subset[0-9].zip")):
         subset = int(path.stem.removeprefix("subset"))
-        if subset in holdings.archives:
-            msg = f"Expected one {path.name} below {folder}. Received: {holdings.archives[subset]}"
-            msg = f"{msg} and {path}"
+        if subset in found.archives:
+            msg = (
+                f"{folder}: Expected one {path.name} below it. Received: {found.archives[subset]} "
+                f"and {path}"
+            )
             raise ValueError(msg)
-        holdings.archives[subset] = path
+        found.archives[subset] = path
     official = official_scans().set_index("seriesuid")["subset"]
     for path in sorted(folder.rglob("*.mhd")):
         if _MASKS in path.relative_to(folder).parts:
             continue
         subset = _subset_of(path, official)
-        if subset in holdings.archives:
+        if subset in found.archives:
             msg = (
                 f"{path}: Expected scans of subset {subset} either loose or in an archive. "
-                f"Received: both, beside {holdings.archives[subset]}"
+                f"Received: both, beside {found.archives[subset]}"
             )
             raise ValueError(msg)
-        loose = holdings.loose.setdefault(subset, {})
+        loose = found.loose.setdefault(subset, {})
         if path.stem in loose:
             raise ValueError(_twice(path.stem, loose[path.stem], path))
         loose[path.stem] = path
-    return holdings
+    return found
 
 
 def _twice(seriesuid: str, first: Path, second: Path) -> str:
@@ -161,20 +161,20 @@ def take_archive(folder: Path, subset: int, out: Path) -> None:
     Raises
     ------
     FileNotFoundError
-        If the folder holds nothing of that subset, or a header's voxels are missing.
+        If the folder holds nothing of that subset.
     ValueError
-        If an archive, a header or its voxels are malformed.
+        If an archive, a header or its voxels are malformed, or a header's voxels are missing.
     """
-    holdings = find_holdings(folder)
-    if subset in holdings.archives:
-        list_scans(holdings.archives[subset])
+    found = find_scans(folder)
+    if subset in found.archives:
+        list_scans(found.archives[subset])
         with atomic_file(out) as partial:
-            _link_or_copy(holdings.archives[subset], partial)
-    elif subset in holdings.loose:
-        paths = [path for _, path in sorted(holdings.loose[subset].items())]
+            _link_or_copy(found.archives[subset], partial)
+    elif subset in found.loose:
+        paths = [path for _, path in sorted(found.loose[subset].items())]
         write_archive(out, f"subset{subset}", _read_loose(paths, subset))
     else:
-        held = sorted(holdings.archives.keys() | holdings.loose.keys())
+        held = sorted(found.archives.keys() | found.loose.keys())
         msg = f"{folder}: Expected scans of subset {subset}. Received: subsets {held}"
         raise FileNotFoundError(msg)
 
@@ -188,21 +188,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _read_loose(paths: list[Path], subset: int) -> Iterator[Volume]:
     for path in tqdm(paths, f"packing subset {subset}", unit="scan", disable=None):
-        header = parse_header(path.read_text(encoding="utf-8", errors="replace"), str(path))
-        source = path.with_name(header.data_file)
-        if not source.is_file():
-            msg = f"{path}: Expected its voxels in {source}. Received: no such file"
-            raise FileNotFoundError(msg)
-        data = source.read_bytes()
-        if header.is_compressed:
-            try:
-                data = zlib.decompress(data)
-            except zlib.error as error:
-                msg = f"{source}: Expected one whole zlib stream. Received: {error}"
-                raise ValueError(msg) from error
-        check_payload(len(data), header, str(source))
-        voxels = np.frombuffer(data, header.dtype).reshape(header.geometry.shape_zyx)
-        yield Volume(path.stem, header.geometry, to_hu(voxels, str(source)))
+        scan = metaimage_scan(path.parent, path)
+        geometry = scan.header.geometry
+        yield Volume(scan.seriesuid, geometry, read_slices(scan, range(geometry.size_xyz[2])))
 
 
 def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Path) -> None:
@@ -234,7 +222,7 @@ def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Pat
     listed = tables["seriesuids.csv"]["seriesuid"]
     for name in ("annotations.csv", "annotations_excluded.csv", "candidates_V2.csv"):
         refuse_unknown_scans(tables[name], folder / name, listed, "seriesuids.csv")
-    sources = find_holdings(folder).sources()
+    sources = find_scans(folder).sources()
     held = pd.Series(sources.index, dtype="str")
     unlisted = held[~held.isin(listed)]
     if len(unlisted):

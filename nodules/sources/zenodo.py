@@ -1,5 +1,7 @@
 """LUNA16 from Zenodo: whole files, resumed, checked against their pins, moved in atomically."""
 
+from __future__ import annotations
+
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,15 +35,33 @@ TABLES = {
 """Where each table comes from: a file of the record and, where that is an archive, the member."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What `Zenodo.verify` found of one file; the received pin is None where it is missing."""
+    """What `Zenodo.verify` found of one file.
+
+    Parameters
+    ----------
+    name
+        Of the file on Zenodo.
+    path
+        Where it should be.
+    expected
+        What is pinned.
+    received
+        What is there; None where it is missing.
+    """
 
     name: str
     path: Path
-    status: Literal["ok", "missing", "differs"]
     expected: Pin
     received: Pin | None
+
+    @property
+    def status(self) -> Literal["ok", "missing", "differs"]:
+        """What came of the comparison."""
+        if self.received is None:
+            return "missing"
+        return "ok" if self.received == self.expected else "differs"
 
     def __str__(self) -> str:
         if self.received is None:
@@ -55,11 +75,11 @@ class Finding:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Zenodo:
     """LUNA16's files on Zenodo, or on a mirror of its records API.
 
-    Attributes
+    Parameters
     ----------
     registry
         JSON file of pinned sizes and checksums; written at first use.
@@ -152,6 +172,13 @@ class Zenodo:
 
         Asks Zenodo only for what is not pinned yet. Archives are checked as in `download`.
 
+        Parameters
+        ----------
+        folder
+            Where they are, under their names on Zenodo.
+        targets
+            Where each file is to go, by its name on Zenodo.
+
         Raises
         ------
         FileNotFoundError
@@ -163,12 +190,12 @@ class Zenodo:
         for name, target in targets.items():
             source = folder / name
             if not source.is_file():
-                message = f"Expected the file {name} in {folder}. Received no such file."
-                raise FileNotFoundError(message)
+                msg = f"{source}: Expected a file to adopt. Received: no such file"
+                raise FileNotFoundError(msg)
             md5 = md5_of(source)
             if md5 != pins[name].md5:
-                message = f"Expected {source} with md5 {pins[name].md5}. Received md5 {md5}."
-                raise ValueError(message)
+                msg = f"{source}: Expected md5 {pins[name].md5}. Received: {md5}"
+                raise ValueError(msg)
             _check(name, source, threading.Event())
             logger.info("%s: adopted by %s", name, link_in(source, target))
 
@@ -180,6 +207,11 @@ class Zenodo:
         targets
             Where each file should be, by its name on Zenodo.
 
+        Returns
+        -------
+        findings
+            One a file, in the order of `targets`.
+
         Raises
         ------
         ValueError
@@ -189,18 +221,13 @@ class Zenodo:
         findings = []
         for name, path in targets.items():
             if name not in pinned:
-                message = (
-                    f"Expected a checksum of {name} in {self.registry}. Received only those of "
-                    f"{sorted(pinned)}. The first download from Zenodo pins them."
+                msg = (
+                    f"{self.registry}: Expected a checksum of {name}. Received: those of "
+                    f"{sorted(pinned)}; the first download from Zenodo pins them"
                 )
-                raise ValueError(message)
-            expected = pinned[name]
-            if not path.is_file():
-                findings.append(Finding(name, path, "missing", expected, None))
-                continue
-            received = Pin(path.stat().st_size, md5_of(path))
-            status: Literal["ok", "differs"] = "ok" if received == expected else "differs"
-            findings.append(Finding(name, path, status, expected, received))
+                raise ValueError(msg)
+            received = Pin(path.stat().st_size, md5_of(path)) if path.is_file() else None
+            findings.append(Finding(name=name, path=path, expected=pinned[name], received=received))
         return findings
 
     def _bring(self, remote: Remote, target: Path, stop: threading.Event) -> None:
@@ -262,7 +289,7 @@ def _is_whole(path: Path, remote: Remote) -> bool:
     return path.is_file() and path.stat().st_size == remote.size
 
 
-def _raise_first(downloads: Mapping[str, "Future[None]"]) -> None:
+def _raise_first(downloads: Mapping[str, Future[None]]) -> None:
     errors = [error for future in downloads.values() if (error := future.exception()) is not None]
     for error in errors[1:]:
         logger.error("%s", error)

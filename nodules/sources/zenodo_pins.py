@@ -5,6 +5,8 @@ files with sizes and md5 checksums. What it says the first time is *pinned* in a
 file meant to be committed; any later difference is an error.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ from urllib.parse import urljoin
 
 from nodules.download.fetch import Remote
 from nodules.download.retry import Patience, get_json
+from nodules.files import write_json
 
 _PART_1 = ["annotations.csv", "candidates_V2.zip", "evaluationScript.zip"]
 _PART_1 += [f"subset{k}.zip" for k in range(7)]
@@ -50,6 +53,11 @@ def ask_and_pin(
     patience
         Time limits and retries.
 
+    Returns
+    -------
+    remotes
+        What was asked for, by name.
+
     Raises
     ------
     ConnectionError
@@ -67,17 +75,27 @@ def ask_and_pin(
         listed |= {name: file for name, file in files.items() if RECORD_OF[name] == record}
     for name in names:
         if name not in listed:
-            message = (
-                f"Expected {name} in record {RECORD_OF[name]} at {base_url}. "
-                f"Received only {sorted(listed)}."
+            msg = (
+                f"{base_url}: Expected {name} in record {RECORD_OF[name]}. "
+                f"Received: {sorted(listed)}"
             )
-            raise ValueError(message)
+            raise ValueError(msg)
     _pin(listed.values(), registry, base_url)
     return {name: listed[name] for name in names}
 
 
 def read_registry(path: Path) -> dict[str, Pin]:
-    """Read the pins, by file name; none if there is no registry yet.
+    """Read the pins.
+
+    Parameters
+    ----------
+    path
+        JSON file of pins.
+
+    Returns
+    -------
+    pins
+        By file name; none if there is no registry yet.
 
     Raises
     ------
@@ -89,15 +107,19 @@ def read_registry(path: Path) -> dict[str, Pin]:
     try:
         return {name: Pin(**pin) for name, pin in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        message = (
-            f'Expected {path} to hold {{"name": {{"size": n, "md5": "..."}}, ...}}. '
-            f"Received: {error}."
-        )
-        raise ValueError(message) from error
+        msg = f'{path}: Expected {{"name": {{"size": n, "md5": "..."}}, ...}}. Received: {error}'
+        raise ValueError(msg) from error
 
 
 def check_names(names: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a name that is not among those known.
+
+    Parameters
+    ----------
+    names
+        To look at.
+    known
+        All that are valid.
 
     Raises
     ------
@@ -107,8 +129,8 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
     known = sorted(known)
     for name in names:
         if name not in known:
-            message = f"Expected a name among {known}. Received {name!r}."
-            raise ValueError(message)
+            msg = f"Expected a name among {known}. Received: {name!r}"
+            raise ValueError(msg)
 
 
 def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
@@ -118,18 +140,14 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
         received = Pin(file.size, file.md5)
         expected = pinned.setdefault(file.name, received)
         if received != expected:
-            message = (
-                f"Expected {file.name} with md5 {expected.md5} ({expected.size:,} bytes), as "
-                f"pinned in {registry}. Received md5 {file.md5} ({file.size:,} bytes) from "
-                f"{base_url}: the record has changed, or this is another one."
+            msg = (
+                f"{registry}: Expected {file.name} with md5 {expected.md5} ({expected.size:,} "
+                f"bytes), as pinned. Received: md5 {file.md5} ({file.size:,} bytes) from "
+                f"{base_url}; the record has changed, or this is another one"
             )
-            raise ValueError(message)
+            raise ValueError(msg)
     if pinned != before:
-        content = {name: asdict(pinned[name]) for name in sorted(pinned)}
-        registry.parent.mkdir(parents=True, exist_ok=True)
-        beside = registry.with_name(f".{registry.name}.partial")
-        beside.write_text(json.dumps(content, indent=2) + "\n")
-        beside.replace(registry)
+        write_json(registry, {name: asdict(pin) for name, pin in pinned.items()})
 
 
 def _files_in(document: object, url: str) -> dict[str, Remote]:
@@ -147,16 +165,16 @@ def _files_in(document: object, url: str) -> dict[str, Remote]:
             if file["key"] in RECORD_OF
         }
     except (KeyError, TypeError, ValueError) as error:
-        message = (
-            f"Expected a record with files[].key, .size, .checksum and .links.self at {url}. "
-            f"Received {error!r} while reading it."
+        msg = (
+            f"{url}: Expected a record with files[].key, .size, .checksum and .links.self. "
+            f"Received: {error!r} while reading it"
         )
-        raise ValueError(message) from error
+        raise ValueError(msg) from error
 
 
 def _md5_in(checksum: str) -> str:
     found = re.fullmatch("md5:([0-9a-f]{32})", checksum)
     if found is None:
-        message = f"checksum {checksum!r} is no md5:<32 hexadecimal digits>"
-        raise ValueError(message)
+        msg = f"checksum {checksum!r} is no md5:<32 hexadecimal digits>"
+        raise ValueError(msg)
     return found[1]

@@ -11,39 +11,8 @@ from nodules.patches.grid import PatchShape
 from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.read import list_scans, read_slices
-from tests.small_luna import FLIPPED, itk_image, noise, points
-
-VOLUME = noise("1.2.3", (30, 26, 9), FLIPPED, seed=4)
-
-
-def write_dicom(folder: Path, skip: int | None = None) -> None:
-    """One file a slice, the way SimpleITK's examples write a series."""
-    image = itk_image(VOLUME)
-    direction = np.reshape(image.GetDirection(), (3, 3))
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    folder.mkdir(parents=True, exist_ok=True)
-    for z in range(image.GetSize()[2]):
-        if z == skip:
-            continue
-        one = image[:, :, z]
-        position = image.TransformIndexToPhysicalPoint((0, 0, z))
-        tags = {
-            "0008|0060": "CT",
-            "0020|000e": VOLUME.seriesuid,
-            "0020|000d": "1.2",
-            "0020|0032": "\\".join(map(str, position)),
-            "0020|0037": "\\".join(map(str, direction[:, :2].T.ravel())),
-            "0020|0013": str(z),
-            "0008|0018": f"1.2.3.{z}",
-            "0028|1052": "0",
-            "0028|1053": "1",
-        }
-        for tag, value in tags.items():
-            one.SetMetaData(tag, value)
-        # Names in another order than the slices.
-        writer.SetFileName(str(folder / f"{(z * 5) % 9}.dcm"))
-        writer.Execute(one)
+from tests.scans.test_dicom import VOLUME, write_dicom
+from tests.small_luna import FLIPPED, itk_image, points
 
 
 def write(folder: Path, kind: str) -> None:
@@ -96,27 +65,11 @@ def test_patches_are_the_same_from_every_format(tmp_path: Path, kind):
     np.testing.assert_array_equal(*patches)
 
 
-def test_a_series_with_a_gap_is_refused(tmp_path: Path):
-    write_dicom(tmp_path, skip=4)
-    with pytest.raises(
-        ValueError, match=r"evenly spaced slices .*1.2.3. Received: 8 slices, 2 .. 4"
-    ):
-        list_scans(tmp_path)
-
-
 def test_what_is_no_scan_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"Expected .mhd, .nii, .* Received: none"):
         list_scans(tmp_path)
     (tmp_path / "a.nii.gz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"a.nii.gz: Expected a volume that SimpleITK reads. Rec"):
-        list_scans(tmp_path)
-
-
-def test_a_folder_whose_dicom_files_are_none_is_refused_beside_good_scans(tmp_path: Path):
-    write_dicom(tmp_path / "good")
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "1.dcm").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"bad: Expected a DICOM series in its .dcm files. Rec"):
         list_scans(tmp_path)
 
 
@@ -135,4 +88,22 @@ def test_loose_voxels_that_disagree_with_their_header_are_refused(tmp_path: Path
         list_scans(tmp_path)
     raw.unlink()
     with pytest.raises(ValueError, match=r"1.2.3.mhd: Expected its voxels in .*1.2.3.raw. Rec"):
+        list_scans(tmp_path)
+
+
+@pytest.mark.parametrize("wanted", [[0], [8], []])
+def test_a_damaged_file_of_voxels_is_named(tmp_path: Path, wanted):
+    write(tmp_path, "mhd compressed")
+    voxels = tmp_path / "1.2.3.zraw"
+    voxels.write_bytes(voxels.read_bytes()[:-5])
+    (scan,) = list_scans(tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"^{voxels}: Expected undamaged voxels. Received: a comp"
+    ):
+        read_slices(scan, wanted)
+
+
+def test_a_nifti_file_that_is_no_volume_is_refused(tmp_path: Path):
+    sitk.WriteImage(itk_image(VOLUME)[:, :, 0], tmp_path / "a.nii")
+    with pytest.raises(ValueError, match=r"a.nii: Expected a 3D volume. Received: size \(30, 26\)"):
         list_scans(tmp_path)

@@ -73,7 +73,7 @@ def test_a_pinned_checksum_that_later_differs_is_an_error_that_says_both(
     before = registry.read_bytes()
     with pytest.raises(
         ValueError,
-        match=rf"subset1\.zip with md5 {old.md5} .*zenodo\.json\. Received md5 {new.md5}",
+        match=rf"zenodo\.json: Expected subset1\.zip with md5 {old.md5} .*Received: md5 {new.md5}",
     ):
         ask(server, registry, "subset1.zip")
     assert registry.read_bytes() == before
@@ -105,7 +105,9 @@ def test_relative_links_are_taken_from_the_record(server: ZenodoServer, tmp_path
 )
 def test_what_is_no_record_is_an_error(server: ZenodoServer, tmp_path: Path, body: bytes) -> None:
     server.faults[API] = [Fault(body=body)]
-    with pytest.raises(ValueError, match=r"Expected a record with files\[\].*/api/records/3723295"):
+    with pytest.raises(
+        ValueError, match=r"/api/records/3723295: Expected a record with files\[\].* Received: "
+    ):
         ask(server, tmp_path / "zenodo.json", "subset0.zip")
     assert not (tmp_path / "zenodo.json").exists()
 
@@ -113,6 +115,6 @@ def test_what_is_no_record_is_an_error(server: ZenodoServer, tmp_path: Path, bod
 def test_a_registry_that_is_none_is_an_error(server: ZenodoServer, tmp_path: Path) -> None:
     for text in ("<<<<<<< HEAD", "[]", '{"subset0.zip": {"md5": "0"}}'):
         (tmp_path / "zenodo.json").write_text(text)
-        with pytest.raises(ValueError, match=rf"Expected {tmp_path}/zenodo.json to hold"):
+        with pytest.raises(ValueError, match=rf"{tmp_path}/zenodo.json: Expected {{.*Received: "):
             ask(server, tmp_path / "zenodo.json", "subset0.zip")
         assert (tmp_path / "zenodo.json").read_text() == text
