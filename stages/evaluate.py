@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
-    from nodules.networks.inference import load_model, predict
+    from nodules.networks.file import load_model, predict
 
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":

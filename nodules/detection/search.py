@@ -227,7 +227,7 @@ def _load(
     """Load networks once a process; `checksum` tells files apart that have the same name."""
     # Imported late: who only asks for work to be done need not wait for TensorFlow.
     from nodules.detection.dense import make_scorer
-    from nodules.networks.inference import load_model, predict
+    from nodules.networks.file import load_model, predict
 
     localizer = load_model(networks.localizer)
     scorer = make_scorer(load_model(networks.classifier), stride_px)

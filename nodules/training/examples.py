@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.networks.build import Task
+from nodules.networks.task import Task
 
 Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from nodules.networks.build import Task
+from nodules.networks.task import Task
 from nodules.training.augmentation import Augmentation, move_labels, move_patches
 from nodules.training.devices import Devices
 from nodules.training.examples import Batch, Examples, in_order

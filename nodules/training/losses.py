@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from nodules.networks.build import Task
+from nodules.networks.task import Task
 
 LocalizerLoss = Literal["mae", "huber", "heteroscedastic"]
 

@@ -232,7 +232,7 @@ def score(arguments: argparse.Namespace) -> None:
     summary = json.loads(path.read_text(encoding="utf-8"))
     patches = read_labelled_patches(arguments.patches)
     resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
-    from nodules.networks.inference import load_model
+    from nodules.networks.file import load_model
     from studies.real_patches.fit import mean_scores
 
     models = [load_model(arguments.folder / name) for name in summary["models"]]

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.networks.build import build_model
-from nodules.networks.inference import predict
+from nodules.networks.file import predict
 from nodules.training.devices import Devices
 from nodules.training.examples import make_examples
 from nodules.training.fit import Batches, Fit, fix_seeds

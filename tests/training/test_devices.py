@@ -38,7 +38,7 @@ import keras
 import numpy as np
 from nodules.training.augmentation import Augmentation
 from nodules.training.devices import find_devices
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict
 from nodules.networks.build import build_model
 from nodules.training.examples import Examples
 from nodules.training.frozen import features_of

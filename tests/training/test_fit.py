@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from nodules.networks.build import ARCHITECTURES, build_model
-from nodules.networks.file import save_model
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict, save_model
 from nodules.training.augmentation import Augmentation
 from nodules.training.examples import Examples, make_examples
 from nodules.training.fit import Batches, Fit, train

@@ -10,8 +10,7 @@ import pytest
 from scipy import stats
 
 from nodules.networks.build import build_model
-from nodules.networks.file import save_model
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict, save_model
 from nodules.training.examples import make_examples
 from nodules.training.fit import train
 from nodules.training.losses import Loss, make_loss, make_plain_metric, normal_nll, training_network

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from nodules.networks.build import build_model
-from nodules.networks.inference import predict
+from nodules.networks.file import predict
 from nodules.training.augmentation import Augmentation
 from nodules.training.examples import Examples, make_examples
 from nodules.training.fit import Outcome, train
