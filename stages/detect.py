@@ -9,7 +9,7 @@ import pandas as pd
 
 from nodules.detection.linking import Linking
 from nodules.detection.search import Detection, Networks, detect_archive
-from nodules.evaluation.classifier import choose_threshold
+from nodules.evaluation.threshold import choose_threshold
 from nodules.files import write_csv
 from nodules.jobs.workers import Workers
 from nodules.luna16.tables import read_table

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from nodules.evaluation.calibration import calibrate, calibration_metrics, fit_temperature
-from nodules.evaluation.classifier import choose_threshold, classifier_metrics
+from nodules.evaluation.classifier import classifier_metrics
 from nodules.evaluation.curves import calibration_table, confusion_table, pr_table, roc_table
 from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
+from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
 from nodules.params.sections import EvaluateParams, Params
 from nodules.patches.read import assign_parts, read_index, read_patches
