@@ -24,7 +24,8 @@ from nodules.detection.linking import Linking, link_discs
 from nodules.detection.region import find_lung_region
 from nodules.files import write_csv
 from nodules.froc.hits import MAX_MARKS_PER_SCAN
-from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
+from nodules.jobs.checkpoint import digest
+from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
 from nodules.luna16.tables import COORDINATES
@@ -34,6 +35,8 @@ from nodules.scans.read import Scan, list_scans, read_slices
 
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer
+
+CODE = code_digest(__name__)
 
 COLUMNS = ["seriesuid", *COORDINATES, "probability", "diameter_mm"]
 _IN_MM = [*COORDINATES, "diameter_mm"]
@@ -90,6 +93,11 @@ class _Task:
     checksum: str
     threads: int | None
     code: str = CODE
+
+    @property
+    def payload_bytes(self) -> int:
+        """Of the scan's voxels: the more, the longer the task takes."""
+        return self.scan.header.payload_bytes
 
     @property
     def key(self) -> str:
@@ -197,7 +205,7 @@ def _checksum(networks: Networks) -> str:
 
 
 def _detect(task: _Task) -> _Found:
-    refuse_other_code(task.code)
+    refuse_other_code(task.code, CODE)
     if task.threads is not None:
         # Read when TensorFlow is first imported, which is below.
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)

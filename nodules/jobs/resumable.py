@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from nodules.jobs.checkpoint import Checkpoint
 from nodules.jobs.workers import Workers, run_unordered
-from nodules.scans.read import Scan
 
 
 class Keyed(Protocol):
@@ -30,8 +29,8 @@ class ScanTask(Keyed, Protocol):
     """What to do with one scan."""
 
     @property
-    def scan(self) -> Scan:
-        """The scan."""
+    def payload_bytes(self) -> int:
+        """Of the scan's voxels: the more, the longer the task takes."""
 
 
 Task = TypeVar("Task", bound=Keyed)
@@ -140,6 +139,6 @@ def work_on_scans(
         As `work_through`.
     """
     # So that none is left when the others are done.
-    largest_first = sorted(tasks, key=lambda task: -task.scan.header.payload_bytes)
+    largest_first = sorted(tasks, key=lambda task: -task.payload_bytes)
     folder = out.with_name(f".{out.name}.scans.partial")
     return work_through(function, largest_first, folder, label, "scan", workers)

@@ -20,8 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.jobs.checkpoint import CODE, Checkpoint, digest
+from nodules.jobs.checkpoint import Checkpoint, digest
+from nodules.jobs.code import code_digest
 from nodules.training.record import environment
+
+# What a network becomes is decided by how it is built, too.
+CODE = code_digest("nodules.training.fit", "nodules.networks.build")
+
 
 Arrays = list[NDArray[Any]]
 

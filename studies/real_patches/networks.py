@@ -14,15 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.jobs import checkpoint
+from nodules.jobs.checkpoint import digest
+from nodules.jobs.code import code_digest
 from studies.real_patches.data import LabelledPatches
 from studies.real_patches.recipe import Recipe
 
-# What decides how a network turns out, beside what `nodules.jobs.checkpoint.CODE` covers.
-_MORE_CODE = [
-    *sorted(Path(__file__).parent.glob("*.py")),
-    *sorted((Path(checkpoint.__file__).parents[1] / "networks").glob("*.py")),
-]
+CODE = code_digest(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,19 +90,18 @@ def list_tasks(
     tasks
         k for k folds, at least 3, each fold left out by two of them.
     """
-    code = [path.read_bytes() for path in _MORE_CODE]
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
-    common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
+    common = digest(CODE, *data, recipe)
     ring = np.unique(folds).tolist()
     pairs = [(min(a, b), max(a, b)) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
     return [
         NetworkTask(
-            pair,
-            patches,
-            folds,
-            recipe,
-            seed + number,
-            checkpoint.digest(common, pair, seed + number),
+            pair=pair,
+            patches=patches,
+            folds=folds,
+            recipe=recipe,
+            seed=seed + number,
+            key=digest(common, pair, seed + number),
         )
         for number, pair in enumerate(pairs)
     ]
