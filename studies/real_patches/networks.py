@@ -22,7 +22,7 @@ from studies.real_patches.recipe import Recipe
 CODE = code_digest(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkTask:
     """A network to train on all folds but two.
 
@@ -50,7 +50,7 @@ class NetworkTask:
     key: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedNetwork:
     """What came of a task.
 
@@ -127,4 +127,4 @@ def train_network(task: NetworkTask) -> TrainedNetwork:
         file = (Path(folder) / "network.keras").read_bytes()
     # The process goes on with other networks: what Keras remembers of this one would pile up.
     keras.backend.clear_session()
-    return TrainedNetwork(task.key, scores, file)
+    return TrainedNetwork(key=task.key, scores=scores, model=file)

@@ -158,7 +158,8 @@ model = build_model("cnn", "localizer", 1, 33, (-1000.0, 400.0), 0.1)
 ones = np.ones((4, 3), np.float32)
 examples = Examples(np.zeros((4, 1, 33, 33), np.int16), ones, ones[:, 0])
 changes = Augmentation(rotation_deg=1, shift=0, shear_deg=0, zoom=0, flips=True, noise_hu=1)
-fit = Fit(learning_rate=1e-3, batch_size=2, epochs=1, patience=1, augmentation=changes, seed=0)
+fit = Fit(learning_rate=1e-3, batch_size=2, epochs=1, patience=1, augmentation=changes, seed=0,
+          ema_momentum=0.5)
 train(model, examples, examples, "localizer", fit, Path(sys.argv[1]))
 print(*(name for name in sys.modules if name.partition(".")[0] in ("nodules", "studies")))
 """

@@ -196,9 +196,9 @@ def test_running_the_frozen_part_once_changes_nothing_but_the_time(large_weights
     targets = rng.uniform(8, 24, (20, 3)).astype("f4")
     examples = Examples(random_hu(20, 1), targets, np.ones(20, "f4"))
     settings = {"weights": str(large_weights), "frozen_layers": 11, "dropout": 0.3}
-    fit = Fit(1e-4, 8, 2, 2, None, 0)
+    fit = Fit(learning_rate=1e-4, batch_size=8, epochs=2, patience=2, augmentation=None, seed=0)
     # Changes that change nothing, but that must be asked for every epoch.
-    same = Augmentation(0, 0, 0, 0, flips=False)
+    same = Augmentation(rotation_deg=0, shift=0, shear_deg=0, zoom=0, flips=False)
     histories, answers = [], []
     for way in (fit, replace(fit, augmentation=same)):
         model = small_vgg16("localizer", **settings)

@@ -146,13 +146,13 @@ def test_what_is_no_npz_is_refused(tmp_path: Path):
 def test_each_fold_is_left_out_by_two_neighbouring_networks():
     labels = np.arange(60) % 2
     folds = np.arange(60) % 5
-    tasks = list_tasks(patches(labels), folds, Recipe("resnet"), 7)
+    tasks = list_tasks(patches(labels), folds, Recipe(architecture="resnet"), 7)
     assert [task.pair for task in tasks] == [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
     assert [task.seed for task in tasks] == [7, 8, 9, 10, 11]
     assert len({task.key for task in tasks}) == 5
-    assert {task.key for task in list_tasks(patches(labels), folds, Recipe("resnet"), 7)} == {
-        task.key for task in tasks
-    }
+    assert {
+        task.key for task in list_tasks(patches(labels), folds, Recipe(architecture="resnet"), 7)
+    } == {task.key for task in tasks}
 
 
 def test_a_fold_is_scored_and_its_threshold_chosen_without_it():
