@@ -67,7 +67,7 @@ class Detection:
     linking: Linking
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Task:
     """One scan to look at."""
 
@@ -154,7 +154,15 @@ def detect_archive(
     tasks = []
     for scan in scans:
         networks = networks_of[scan.seriesuid]
-        tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
+        tasks.append(
+            _Task(
+                scan=scan,
+                networks=networks,
+                detection=detection,
+                checksum=checksum_of[networks],
+                threads=threads,
+            )
+        )
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])

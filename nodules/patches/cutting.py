@@ -20,7 +20,7 @@ CODE = code_digest(__name__)
 _CENTER = ["center_x", "center_y", "center_z"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CutTask:
     """What to cut out of one scan.
 

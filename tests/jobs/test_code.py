@@ -193,7 +193,9 @@ def test_all_that_searching_imports_is_in_its_digest(tmp_path):
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.1)
     (only,) = list_scans(tmp_path / "subset0.zip")
     detection = Detection(PatchShape(33, 1), 16, Linking(3.0, "max", 3))
-    task = _Task(only, networks, detection, "checksum", None)
+    task = _Task(
+        scan=only, networks=networks, detection=detection, checksum="checksum", threads=None
+    )
     found = imported_in_doing("nodules.detection.search", "_detect", task, tmp_path)
     assert {"nodules.detection.dense", "nodules.networks.file"} <= found
     assert found <= import_closure("nodules.detection.search").keys()
