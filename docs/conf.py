@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,11 @@ lexers["mermaid"] = TextLexer()
 
 # The API's pages are made anew from the docstrings each time.
 autosummary_generate = True
-autosummary_ignore_module_all = False
 templates_path = ["_templates"]
 autodoc_member_order = "bysource"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 napoleon_google_docstring = False
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 
 # In docstrings, `nodules.x.y` is a reference. Those to our own names must be right; those to other
@@ -51,7 +53,10 @@ nitpick_ignore_regex = [("py:.*", r"(?!nodules\.).*")]
 html_theme = "furo"
 html_title = project
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 
 def _leave_as_text(_app: Sphinx, _env: object, node: Any, shown: Any) -> Any:  # noqa: ANN401
@@ -64,6 +69,21 @@ def _leave_as_text(_app: Sphinx, _env: object, node: Any, shown: Any) -> Any:  #
     return shown if exists else None
 
 
+def _offer_what_lies_outside(_app: Sphinx, _name: str, source: list[str]) -> None:
+    """Let links to Markdown outside of docs/ lead to the file itself, since it is no page here."""
+    source[0] = re.sub(r"\]\((\.\./\.\./[^)]+\.md)\)", r"](path:\1)", source[0])
+
+
+def _shorten_arrays(*event: Any) -> tuple[str | None, str | None]:  # noqa: ANN401
+    """Write arrays in signatures as the code has them: NDArray[int16]."""
+    long = r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]"
+    short = (text and re.sub(r"~(\w+\.)+", "", text) for text in event[-2:])
+    arguments, returned = (text and re.sub(long, r"NDArray[\1]", text) for text in short)
+    return arguments, returned
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is special here."""
+    app.connect("autodoc-process-signature", _shorten_arrays)
+    app.connect("source-read", _offer_what_lies_outside)
     app.connect("missing-reference", _leave_as_text)

@@ -24,7 +24,7 @@ FROC = json.loads((ROOT / "metrics/froc.json").read_text(encoding="utf-8"))
 def froc(folder: Path, *arguments: str) -> str:
     """Run ``nodules froc``; gives its warnings and what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "nodules.froc", *arguments],
+        [sys.executable, "-m", "nodules", "froc", *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
