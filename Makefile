@@ -1,5 +1,4 @@
 # make repro: set everything up and run the pipeline.   make test: set everything up and run all checks.
-# make docs: set everything up and build the documentation.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -19,7 +18,7 @@ test: setup
 	pytest
 
 # Strict: a warning, a dead link or a missing reference is an error. Needs no network.
-docs: setup
+docs: setup ## build the documentation into docs/_build
 	rm -rf docs/_build docs/reference/generated
 	python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build
 

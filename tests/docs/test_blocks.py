@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -26,7 +27,7 @@ def froc(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "nodules", "froc", *arguments],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
