@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test compare setup lock clean
+.PHONY: repro test docs compare setup lock clean
 
 repro: setup
 	dvc repro
@@ -16,6 +16,11 @@ test: setup
 	mypy
 	lint-imports
 	pytest
+
+# Strict: a warning, a dead link or a missing reference is an error. Needs no network.
+docs: setup ## build the documentation into docs/_build
+	rm -rf docs/_build docs/reference/generated
+	python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build
 
 # Runs those of reports/experiments.yaml that have not finished; hours, on two cores.
 compare: setup
@@ -36,4 +41,4 @@ lock:
 		--no-emit-index-url --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/reference/generated .pytest_cache .ruff_cache .mypy_cache .hypothesis

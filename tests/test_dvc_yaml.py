@@ -143,7 +143,7 @@ def test_every_stage_says_what_it_does():
 
 
 def test_the_picture_of_the_pipeline_is_dvcs_own():
-    page = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/pipeline.md").read_text(encoding="utf-8")
     drawn = set(re.findall(r"^    (\w+) --> (\w+)$", page, re.MULTILINE))
     command = [sys.executable, "-m", "dvc", "dag", "--mermaid"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
