@@ -22,6 +22,8 @@ from tests.clones import Clone, make_clone
 from tests.small_luna import noise
 from tests.zenodo_server import Fault, ZenodoServer, serving
 
+pytestmark = pytest.mark.slow
+
 SUBSETS = [0, 3, 9]
 TABLES = {"annotations.csv", "candidates_V2.zip", "evaluationScript.zip"}
 
