@@ -13,6 +13,8 @@ import yaml
 from tests.clones import STAGES, SUBSETS, TASKS, Clone, make_clone
 from tests.docs.pages import DOCS, code, tables
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_second_repro_runs_nothing(first):
     assert first.repro() == []
