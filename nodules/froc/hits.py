@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.rules import MAX_MARKS_PER_SCAN, UNMEASURED_DIAMETER_MM
+from nodules.luna16.rules import MAX_MARKS_PER_SCAN, counted_diameter_mm
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _limit(marks: Rows) -> Rows:
 
 def _is_inside(findings: Rows, marks: Rows) -> NDArray[np.bool_]:
     """Return which marks lie inside which findings, shape (findings, marks)."""
-    diameter_mm = np.where(findings[:, 3] < 0, UNMEASURED_DIAMETER_MM, findings[:, 3])
+    diameter_mm = counted_diameter_mm(findings[:, 3])
     x_mm, y_mm, z_mm = (findings[:, None, axis] - marks[None, :, axis] for axis in range(3))
     # Summed x, y, z as in the official script: at the edge of a finding the last bit decides.
     inside: NDArray[np.bool_] = x_mm**2 + y_mm**2 + z_mm**2 < (diameter_mm[:, None] / 2) ** 2
