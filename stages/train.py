@@ -15,8 +15,9 @@ from nodules.download.disk import md5_of
 from nodules.files import write_csv, write_json
 from nodules.params.networks import ClassifierParams, LocalizerParams
 from nodules.params.sections import Params
-from nodules.patches.read import read_index, read_patches
+from nodules.patches.read import read_index, read_patches, read_scans
 from nodules.splits.audit import assign_parts
+from nodules.splits.scan_audit import audit_scans
 from nodules.splits.split_file import read_split
 from nodules.training.augmentation import Augmentation
 from stages.command import parser, run
@@ -29,6 +30,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
     own: ClassifierParams | LocalizerParams
     own = params.classifier if arguments.task == "classifier" else params.localizer
+    audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":

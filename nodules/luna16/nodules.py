@@ -6,13 +6,16 @@ the larger radius apart. So a centre within another's sphere is that nodule agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from nodules.luna16.rules import COORDINATES, counted_diameter_mm
+
+_log = logging.getLogger(__name__)
 
 
 def find_repeated_nodules(annotations: pd.DataFrame) -> pd.DataFrame:
@@ -100,3 +103,27 @@ def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame)
             is_on |= ((points_mm - center_mm) ** 2).sum(axis=1) < radius_mm**2
         found += own.index[is_on].tolist()
     return pd.Index(found)
+
+
+def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Log how many candidates are called no nodule although they lie on one.
+
+    Parameters
+    ----------
+    tables
+        ``annotations.csv`` and ``candidates_V2.csv`` by name, the latter with the line of each row
+        as index.
+    path
+        The file of the candidates, for the message.
+    """
+    candidates = tables["candidates_V2.csv"]
+    rows = find_class_0_on_nodules(candidates, tables["annotations.csv"])
+    if len(rows):
+        _log.warning(
+            "%s: %d of %d rows of class 0 lie on a nodule, the first at line %d: no negative patch "
+            "shows them",
+            path,
+            len(rows),
+            (candidates["class"] == 0).sum(),
+            rows.min(),
+        )
