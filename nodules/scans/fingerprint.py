@@ -58,7 +58,7 @@ def fingerprint(volume_hu: NDArray[np.int16], geometry: Geometry) -> str:
     """
     axes = np.rint(np.reshape(geometry.direction, (3, 3))[::-1, ::-1])
     along_world = volume_hu.transpose(np.abs(axes).argmax(axis=1))
-    flipped = np.flatnonzero(axes.sum(axis=1) < 0)
+    flipped = tuple(np.flatnonzero(axes.sum(axis=1) < 0).tolist())
     crc = 0
     for plane in np.flip(along_world, flipped):
         crc = isal_zlib.crc32(np.ascontiguousarray(plane, "<i2").view(np.uint8).data, crc)
