@@ -7,14 +7,16 @@ from pathlib import Path
 
 from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import Params
-from nodules.patches.read import read_index
+from nodules.patches.read import read_index, read_scans
 from nodules.splits.audit import assign_parts
+from nodules.splits.scan_audit import audit_scans
 from nodules.splits.split_file import read_split
 from stages.command import parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
+    audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     prepare_process(compute_environment(params.compute))

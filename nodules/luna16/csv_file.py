@@ -8,6 +8,7 @@ row has a cell for each of the file's columns.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -16,6 +17,9 @@ from typing import TextIO
 
 # Enough for numpy to pay, few enough that Python's garbage collector finds little to look through.
 _BLOCK_ROWS = 2048
+
+# What a column of scans is called, and no scan: words without a digit.
+_HEADER = re.compile(r"\D*(uid|series|scan|file)\D*|id|name", re.IGNORECASE)
 
 Block = tuple[list[int], list[list[str]]]
 
@@ -31,7 +35,8 @@ def read_blocks(path: Path, columns: Sequence[str], has_header: bool = True) -> 
         The columns to read. The file may have them in any order, and others too.
     has_header
         False where the first line may be a row already. It is one where it has none of the names;
-        then the file must have the columns that are read, in this order, and no others.
+        then the file must have the columns that are read, in this order, and no others. A header
+        of other names is refused.
 
     Yields
     ------
@@ -69,6 +74,7 @@ def _blocks(file: TextIO, path: Path, columns: Sequence[str], has_header: bool) 
         first = next(rows, [])
         names = _names(first)
         if first and not has_header and not set(names) & set(columns):
+            _refuse_other_header(names, path, columns, reader.line_num)
             names, rows = list(columns), chain([first], rows)
         _refuse_other_columns(names, path, columns)
         cells_of = [itemgetter(names.index(name)) for name in columns]
@@ -96,6 +102,18 @@ def _names(first: Sequence[str]) -> list[str]:
     if "seriesuid" in names:
         return names
     return ["seriesuid" if name == "SeriesInstanceUID" else name for name in names]
+
+
+def _refuse_other_header(
+    names: Sequence[str], path: Path, columns: Sequence[str], line: int
+) -> None:
+    """Refuse a first line that is no row by its look: it would count as a scan."""
+    if any(_HEADER.fullmatch(name) for name in names):
+        msg = (
+            f"{path}: line {line}: Expected a row, or the header {','.join(columns)}. "
+            f"Received: {','.join(names)}, which looks like another header"
+        )
+        raise ValueError(msg)
 
 
 def _refuse_other_columns(names: Sequence[str], path: Path, columns: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.rules import COORDINATES, UNMEASURED_DIAMETER_MM
+from nodules.luna16.rules import COORDINATES, counted_diameter_mm
 from nodules.patches.grid import Grid
 
 INDEX = ["index_x", "index_y", "index_z"]
@@ -66,10 +66,9 @@ def locate_excluded(excluded: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     Returns
     -------
     findings
-        As `locate_nodules`, wherever they are; 10 mm where no diameter was measured.
+        As `locate_nodules`, wherever they are; their diameters as the evaluation counts them.
     """
-    is_measured = excluded["diameter_mm"] > 0
-    diameter_mm = excluded["diameter_mm"].where(is_measured, UNMEASURED_DIAMETER_MM)
+    diameter_mm = counted_diameter_mm(excluded["diameter_mm"])
     return _locate(excluded.assign(diameter_mm=diameter_mm), grid)
 
 

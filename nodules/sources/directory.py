@@ -24,11 +24,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from nodules.files import atomic_file
+from nodules.luna16.nodules import warn_of_class_0_on_nodules
 from nodules.luna16.official import official_scans
 from nodules.luna16.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
 from nodules.scans.folder import metaimage_scan
 from nodules.scans.read import list_scans, read_slices
 from nodules.scans.write import Volume, write_archive
+from nodules.sources.patients import decide_patients
 
 # LUNA16 publishes lung masks under the names of the scans they are of.
 _MASKS = "seg-lungs-LUNA16"
@@ -231,25 +233,13 @@ def take_tables(folder: Path, absent_scans: Literal["error", "report"], out: Pat
             f"{unlisted.iloc[0]}, of {sources[unlisted.iloc[0]]} ({len(unlisted)} such scans)"
         )
         raise ValueError(msg)
-    tables["patients.csv"] = _patients(tables.get("patients.csv"), held, folder)
+    tables["patients.csv"] = decide_patients(
+        tables.get("patients.csv"), held, folder / "patients.csv"
+    )
+    warn_of_class_0_on_nodules(tables, folder / "candidates_V2.csv")
     if absent_scans == "error":
         _refuse_absent(tables, held, folder)
     write_tables(tables, out, held)
-
-
-def _patients(own: pd.DataFrame | None, held: pd.Series, folder: Path) -> pd.DataFrame:
-    """Patients by scan: the folder's own word first, then LIDC-IDRI's."""
-    official = official_scans()[["seriesuid", "patient"]]
-    known = pd.concat([own, official]).drop_duplicates("seriesuid", keep="first")
-    patients = known[known["seriesuid"].isin(held)]
-    missing = held[~held.isin(patients["seriesuid"])]
-    if len(missing):
-        msg = (
-            f"{folder / 'patients.csv'}: Expected a row seriesuid,patient for every scan that is "
-            f"not LUNA16's. Received: none for {missing.iloc[0]} ({len(missing)} such scans)"
-        )
-        raise ValueError(msg)
-    return patients.sort_values("seriesuid", ignore_index=True)
 
 
 def _refuse_absent(tables: dict[str, pd.DataFrame], held: pd.Series, folder: Path) -> None:
