@@ -16,7 +16,7 @@ from nodules.sources.phantom.exact import bell, cosine, cube_root, dot, hypot, l
 
 Floats = NDArray[np.floating]
 
-_WOBBLE_AMPLITUDES = (0.015, 0.03, 0.015, 0.012, 0.008)
+_WOBBLE_AMPLITUDES = np.array([0.015, 0.03, 0.015, 0.012, 0.008])
 _STEPS = 24
 
 
@@ -69,8 +69,8 @@ class Torso:
         Half axes of the body, left to right and front to back.
     level_mm
         Height of the volume's middle above the hila.
-    wobble_phases
-        Phases, in turns, of the harmonics that make the outlines irregular.
+    wobble_cosines, wobble_sines
+        Coefficients of the first harmonics, which make the ribs' outline irregular.
     heart_scale
         Size of the heart against the usual.
     """
@@ -78,22 +78,23 @@ class Torso:
     half_width_mm: float
     half_depth_mm: float
     level_mm: float
-    wobble_phases: tuple[float, ...]
+    wobble_cosines: tuple[float, ...]
+    wobble_sines: tuple[float, ...]
     heart_scale: float
 
     def _wobble(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Relative radius of the outline: harmonics of the angle about z, which turn with z."""
         radius = np.maximum(hypot(x, y), 1e-6)
         cos, sin = x / radius, y / radius
-        twist = z / (9.4 * self.half_width_mm)
-        wobble = np.ones_like(radius + twist)
+        even, odd = np.zeros_like(radius), np.zeros_like(radius)
         cos_n, sin_n = np.ones_like(radius), np.zeros_like(radius)
-        for amplitude, phase in zip(_WOBBLE_AMPLITUDES, self.wobble_phases, strict=True):
+        for a, b in zip(self.wobble_cosines, self.wobble_sines, strict=True):
             # Of the next multiple of the angle.
             cos_n, sin_n = cos_n * cos - sin_n * sin, sin_n * cos + cos_n * sin
-            turns = phase + twist
-            wobble += cos_n * (amplitude * cosine(turns)) - sin_n * (amplitude * sine(turns))
-        return wobble
+            even += a * cos_n + b * sin_n
+            odd += b * cos_n - a * sin_n
+        turns = z / (9.4 * self.half_width_mm)
+        return 1 + even * cosine(turns) + odd * sine(turns)
 
     def body_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Depth below the skin at broadcastable local coordinates, mm."""
@@ -185,11 +186,13 @@ def make_chest(rng: np.random.Generator, field_of_view_mm: float, slab_mm: float
         The chest, in the local frame.
     """
     half_width_mm = field_of_view_mm * rng.uniform(0.52, 0.59)
+    phases = rng.random(len(_WOBBLE_AMPLITUDES))
     torso = Torso(
         half_width_mm=half_width_mm,
         half_depth_mm=half_width_mm * rng.uniform(0.68, 0.78),
         level_mm=half_width_mm * rng.uniform(-0.25, 0.3),
-        wobble_phases=tuple(rng.random(len(_WOBBLE_AMPLITUDES)).tolist()),
+        wobble_cosines=tuple((_WOBBLE_AMPLITUDES * cosine(phases)).tolist()),
+        wobble_sines=tuple((_WOBBLE_AMPLITUDES * sine(phases)).tolist()),
         heart_scale=rng.uniform(0.85, 1.05),
     )
     arteries, artery_forks = _grow_trees(rng, torso, height=0.04)
@@ -265,8 +268,8 @@ def _grow_trees(
         minor = (direction - bend * rng.uniform(0.6, 1.1, len(tips))[:, None])[does_fork]
         tips = np.concatenate([tips, tips[does_fork]])
         direction = np.concatenate([main, minor])
-        minor_radius = (radius * cube_root(share))[does_fork]
-        radius = np.concatenate([radius * cube_root(1 - share), minor_radius])
+        shares = np.concatenate([1 - share, share[does_fork]])
+        radius = np.concatenate([radius, radius[does_fork]]) * cube_root(shares)
     tubes = parts[0]
     for part in parts[1:]:
         tubes = tubes.join(part)

@@ -9,6 +9,7 @@ voxel is rounded to HU. Nor does it fix the order in which BLAS and LAPACK sum (
 - ``+ - * /``, comparisons, `numpy.sqrt` and `numpy.rint`;
 - ``** 2`` of arrays, which NumPy multiplies; of a number it is the C library's power;
 - `numpy.sum` and `numpy.mean`, whose order depends on the array's layout alone;
+- `numpy.remainder`, which is exact, and `numpy.interp`, which rounds each product and sum;
 - uniform draws and integers of `numpy.random.Generator`; its normal draws take a logarithm.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _UNIFORM_DRAWS = 4
-_NEWTON_STEPS = 12
+_HALLEY_STEPS = 6
 
 
 def bell(
@@ -72,12 +73,12 @@ def unit(vectors: NDArray[Any]) -> NDArray[Any]:
 
 
 def cube_root(values: ArrayLike) -> NDArray[np.float64]:
-    """Cube roots of values within 0.01 .. 100, by Newton's method.
+    """Cube roots of values within 0.01 .. 100, by Halley's method.
 
     Parameters
     ----------
     values
-        Any shape. What is outside that range, 0 too, gives a finite number that is no root.
+        Any shape.
 
     Returns
     -------
@@ -86,8 +87,9 @@ def cube_root(values: ArrayLike) -> NDArray[np.float64]:
     """
     values = np.asarray(values, dtype=np.float64)
     roots = np.ones_like(values)
-    for _ in range(_NEWTON_STEPS):
-        roots = (2 * roots + values / (roots * roots)) / 3
+    for _ in range(_HALLEY_STEPS):
+        cubes = roots * roots * roots
+        roots *= (cubes + 2 * values) / (2 * cubes + values)
     return roots
 
 
