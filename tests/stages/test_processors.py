@@ -24,7 +24,7 @@ CONTENTS = {
     "voxels": "58b7628eaa09ca4276d59006396dc809",
     "patches": "cfff99f98e1cd29cee71170e1acec002",
     "index": "8eeaf65b416b98740229fb5e7ad5f6c7",
-    "split": "0dd021220169ffb5a1ec704d93575ea6",
+    "split": "caaad57df87ec2ee40cf30c82e5b0b26",
 }
 
 # NumPy's kinds of code that this processor can run beyond the least, the lowest first.
