@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 repro: setup ## run the whole pipeline and show the metrics
 	dvc repro
 	python -m nodules summary
+	python -m reports.reproduced
 
 test: lint docs ## run all checks; slow
 	pytest

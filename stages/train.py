@@ -29,6 +29,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         arguments.patches,
         index,
         params.data.source,
+        arguments.requirements,
         TrainingFiles(
             model=arguments.model,
             history=arguments.history,
@@ -50,6 +51,9 @@ if __name__ == "__main__":
     options.add_argument("--record", type=Path, required=True, help="the run record to write")
     options.add_argument(
         "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
+    )
+    options.add_argument(
+        "--requirements", type=Path, required=True, help="the lock of what is installed"
     )
     options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
     run(options.parse_args(), main)
