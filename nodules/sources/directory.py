@@ -26,8 +26,8 @@ from tqdm import tqdm
 from nodules.files import atomic_file
 from nodules.luna16.official import official_scans
 from nodules.luna16.tables import SCHEMAS, read_table, refuse_unknown_scans, write_tables
-from nodules.scans.folder import metaimage_scan
 from nodules.scans.read import list_scans, read_slices
+from nodules.scans.volume_file import volume_scan
 from nodules.scans.write import Volume, write_archive
 
 # LUNA16 publishes lung masks under the names of the scans they are of.
@@ -188,7 +188,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _read_loose(paths: list[Path], subset: int) -> Iterator[Volume]:
     for path in tqdm(paths, f"packing subset {subset}", unit="scan", disable=None):
-        scan = metaimage_scan(path.parent, path)
+        scan = volume_scan(path.parent, path)
         geometry = scan.header.geometry
         yield Volume(scan.seriesuid, geometry, read_slices(scan, range(geometry.size_xyz[2])))
 

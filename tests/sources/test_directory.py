@@ -131,7 +131,7 @@ def rewrite(path: Path, change) -> None:
         ),
         (
             lambda f: loose_instead(
-                f, lambda p: rewrite(p.with_suffix(".zraw"), lambda d: zlib.compress(bytes(99)))
+                f, lambda p: rewrite(p.with_suffix(".zraw"), lambda d: zlib.compress(bytes(range(99))))
             ),
             "1.0.1.zraw: Expected 14040 bytes of voxels.* Received: 99 bytes",
         ),
