@@ -29,7 +29,7 @@ from keras import layers, ops
 from nodules.detection.dense import DenseScorer, WindowScorer
 from nodules.detection.linking import Linking
 from nodules.detection.search import Detection, detect_scan
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict
 from nodules.patches.grid import PatchShape
 from nodules.scans.read import list_scans, read_slices
 

@@ -71,8 +71,15 @@ def ours(noise: Noise, epochs: int, ends: Ends, is_augmented: bool = False) -> N
     examples = Examples(noise.images_hu, noise.labels, np.ones(len(noise.labels), np.float32))
     few = Examples(noise.images_hu[:BATCH], noise.labels[:BATCH], examples.weights[:BATCH])
     model = build_model("cnn", "classifier", 1, 65, (-1000.0, 400.0), 0.0)
-    augmentation = Augmentation(40, 0.2, 11, 0.2, flips=True) if is_augmented else None
-    fit = Fit(1e-4, BATCH, epochs, epochs, augmentation, 0)
+    changes = Augmentation(rotation_deg=40, shift=0.2, shear_deg=11, zoom=0.2, flips=True)
+    fit = Fit(
+        learning_rate=1e-4,
+        batch_size=BATCH,
+        epochs=epochs,
+        patience=epochs,
+        augmentation=changes if is_augmented else None,
+        seed=0,
+    )
     train(model, examples, few, "classifier", fit, on_epoch=ends.mark)
 
 

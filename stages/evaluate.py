@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from nodules.evaluation.calibration import calibrate, calibration_metrics, fit_temperature
-from nodules.evaluation.classifier import choose_threshold, classifier_metrics
+from nodules.evaluation.classifier import classifier_metrics
 from nodules.evaluation.curves import calibration_table, confusion_table, pr_table, roc_table
 from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
+from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
 from nodules.params.sections import EvaluateParams, Params
 from nodules.patches.read import read_index, read_patches
@@ -29,7 +30,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
-    from nodules.networks.inference import load_model, predict
+    from nodules.networks.file import load_model, predict
 
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
     if arguments.task == "classifier":

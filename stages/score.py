@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nodules.detection.assign import read_searched
+from nodules.detection.searched import read_searched
 from nodules.files import write_csv, write_json
 from nodules.froc.score import evaluate
 from nodules.froc.submission import SUBMISSION

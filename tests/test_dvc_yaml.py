@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nodules.jobs.code import import_closure
 from tests.places import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -42,43 +43,23 @@ def module_of(stage: str) -> Path:
     return ROOT / (words[words.index("-m") + 1].replace(".", "/") + ".py")
 
 
-def imported(path: Path) -> set[Path]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import would escape this test"
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    found = set()
-    for name in names:
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1):
-            stem = ROOT.joinpath(*parts[:end])
-            found |= {p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()}
-    return {p for p in found if p.is_relative_to(ROOT / "nodules") or p.parent == ROOT / "stages"}
-
-
-def closure(path: Path) -> set[str]:
-    seen: set[Path] = set()
-    waiting = {path}
-    while waiting:
-        module = waiting.pop()
-        seen.add(module)
-        waiting |= imported(module) - seen
-    modules = {str(p.relative_to(ROOT)) for p in seen if has_code(p)}
+def closure(module: Path) -> set[str]:
+    """The files that a stage's module imports, directly or not, and that decide its results."""
+    name = ".".join(module.relative_to(ROOT).with_suffix("").parts)
+    files = {path for path in import_closure(name).values() if has_code(path)}
+    modules = {str(path.relative_to(ROOT)) for path in files}
     return {m for m in modules if not any(is_in(m, place) for place in CANNOT_CHANGE_RESULTS)}
-
-
-def is_in(path: str, place: str) -> bool:
-    """Whether a file is a place, or lies in it, where that is a folder."""
-    return Path(path).is_relative_to(place)
 
 
 def has_code(path: Path) -> bool:
     """Whether there is more in it than a docstring."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     return any(not isinstance(node, ast.Expr) for node in body)
+
+
+def is_in(path: str, place: str) -> bool:
+    """Whether a file is a place, or lies in it, where that is a folder."""
+    return Path(path).is_relative_to(place)
 
 
 @pytest.mark.parametrize("stage", STAGES)

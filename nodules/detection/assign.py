@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from nodules.detection.searched import SEARCHED_COLUMNS
 from nodules.evaluation.threshold import choose_threshold
-from nodules.splits.audit import LeakError
-from nodules.splits.split_file import scoring_models
-
-# Of the list of scans that were searched.
-_IDS = {"seriesuid": str, "patient": str, "networks": str}
-SCAN_COLUMNS = [*_IDS, "threshold"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ def assign_networks(
     rows = [(*scan, networks[scan[2]].threshold) for scan in searched]
     return (
         {uid: networks[folder] for uid, _, folder in searched},
-        pd.DataFrame(rows, columns=SCAN_COLUMNS),
+        pd.DataFrame(rows, columns=SEARCHED_COLUMNS),
     )
 
 
@@ -94,45 +89,3 @@ def _validation_threshold(predictions: Path, folder: str) -> float:
     table = pd.read_parquet(path.with_name(f"{path.name}.parquet"))
     validation = table[table["part"] == "validation"]
     return choose_threshold(validation["label"], validation["score"])
-
-
-def read_searched(
-    detections: Path, subsets: Sequence[int], split: Path, fold_tasks: Collection[str]
-) -> pd.DataFrame:
-    """Read which scans were searched, and check again that no network knew its scan's patient.
-
-    Parameters
-    ----------
-    detections
-        Folder with ``subset{k}.scans.csv``.
-    subsets
-        Which subsets.
-    split
-        ``split.json``.
-    fold_tasks
-        Of which tasks each fold has a network.
-
-    Returns
-    -------
-    scans
-        As `assign_networks` lists them, in the subsets' order.
-
-    Raises
-    ------
-    LeakError
-        If a scan was searched by other networks than those that never saw its patient.
-    """
-    # A patient may be called NA: no id is a missing value.
-    scans = pd.concat(
-        pd.read_csv(detections / f"subset{subset}.scans.csv", dtype=_IDS, keep_default_na=False)
-        for subset in subsets
-    )
-    folder_of = scoring_models(split, fold_tasks)
-    for uid, patient, folder in scans[list(_IDS)].itertuples(index=False):
-        if folder_of.get(patient) != folder:
-            msg = (
-                f"{detections}: Expected scans searched by networks that never saw the patient. "
-                f"Received: {uid} of {patient}, searched by models/{folder}"
-            )
-            raise LeakError(msg)
-    return scans

@@ -24,7 +24,8 @@ from nodules.detection.candidates import find_discs, find_world
 from nodules.detection.linking import Linking, link_discs
 from nodules.detection.region import find_lung_region
 from nodules.files import write_csv
-from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
+from nodules.jobs.checkpoint import digest
+from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES, MAX_MARKS_PER_SCAN, SUBMISSION_COLUMNS
@@ -35,6 +36,8 @@ from nodules.scans.scan import Scan
 
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer
+
+CODE = code_digest(__name__)
 
 COLUMNS = [*SUBMISSION_COLUMNS, "diameter_mm"]
 _IN_MM = [*COORDINATES, "diameter_mm"]
@@ -64,7 +67,7 @@ class Detection:
     linking: Linking
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Task:
     """One scan to look at."""
 
@@ -151,7 +154,15 @@ def detect_archive(
     tasks = []
     for scan in scans:
         networks = networks_of[scan.seriesuid]
-        tasks.append(_Task(scan, networks, detection, checksum_of[networks], threads))
+        tasks.append(
+            _Task(
+                scan=scan,
+                networks=networks,
+                detection=detection,
+                checksum=checksum_of[networks],
+                threads=threads,
+            )
+        )
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
@@ -186,7 +197,7 @@ def _checksum(networks: Networks) -> str:
 
 
 def _detect(task: _Task) -> _Found:
-    refuse_other_code(task.code)
+    refuse_other_code(task.code, CODE)
     if task.threads is not None:
         # Read when TensorFlow is first imported, which is below.
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)
@@ -216,7 +227,7 @@ def _load(
     """Load networks once a process; `checksum` tells files apart that have the same name."""
     # Imported late: who only asks for work to be done need not wait for TensorFlow.
     from nodules.detection.dense import make_scorer
-    from nodules.networks.inference import load_model, predict
+    from nodules.networks.file import load_model, predict
 
     localizer = load_model(networks.localizer)
     scorer = make_scorer(load_model(networks.classifier), stride_px)

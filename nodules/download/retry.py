@@ -42,7 +42,7 @@ _TRANSIENT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long to wait for a server, and how often to come back to it.
 

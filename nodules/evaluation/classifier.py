@@ -1,4 +1,4 @@
-"""How well the classifier tells nodules from the rest: an operating threshold, and metrics at it.
+"""How well the classifier tells nodules from the rest, by its scores and at an operating threshold.
 
 A patch counts as a predicted nodule where its score is at or above the threshold.
 """
@@ -21,48 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 _CHUNK = 2**21
 
 
-def choose_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Choose the operating threshold with the best F1; use on validation data only.
-
-    F1 changes only where the threshold passes a score, so one threshold between each two
-    neighbouring distinct scores is enough, and it is put midway, where it is farthest from both
-    (below the lowest score the neighbour is 0). Among equal F1 the lowest threshold wins: it finds
-    the most nodules, and a nodule missed costs more than a false alarm.
-
-    Parameters
-    ----------
-    labels : (N,) array
-        1 for a nodule, 0 for none; both must occur.
-    scores : (N,) array
-        The predicted probability of a nodule, 0 to 1.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        If labels or scores are invalid or of one class.
-    """
-    positive, score = check_labels_and_scores(labels, scores, "validation")
-    distinct, rank = np.unique(score, return_inverse=True)
-    positives = np.bincount(rank, weights=positive)
-    patches = np.bincount(rank)
-    # Of the patches at or above each distinct score:
-    true_positive = np.cumsum(positives[::-1])[::-1]
-    predicted = np.cumsum(patches[::-1])[::-1]
-    f1 = 2 * true_positive / (predicted + positives.sum())
-    # Equal fractions divide to equal floats, so ties are exact; argmax takes the first, the lowest.
-    best = int(np.argmax(f1))
-    upper = float(distinct[best])
-    lower = float(distinct[best - 1]) if best else 0.0
-    midway = lower + (upper - lower) / 2
-    # Between adjacent floats there is no midpoint, and rounding to the lower would let it in.
-    return midway if midway > lower else upper
-
-
 def classifier_metrics(
     predictions: pd.DataFrame, threshold: float, n_bootstraps: int, seed: int
 ) -> dict[str, Any]:
@@ -74,7 +32,7 @@ def classifier_metrics(
         One row a patch: ``seriesuid``, ``patient``, ``part``, ``label`` (0 or 1) and ``score``
         (the predicted probability of a nodule).
     threshold : float
-        The operating threshold, of `choose_threshold`.
+        The operating threshold, of `nodules.evaluation.threshold.choose_threshold`.
     n_bootstraps, seed : int
         Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
 
@@ -110,10 +68,12 @@ def _measure(
 ) -> dict[str, Any]:
     rows = select_part(predictions, part, ("label", "score"))
     positive, scores = check_labels_and_scores(rows["label"], rows["score"], part)
-    return measure_calls(rows["patient"], positive, scores, scores >= threshold, n_bootstraps, seed)
+    return measure_patients(
+        rows["patient"], positive, scores, scores >= threshold, n_bootstraps, seed
+    )
 
 
-def measure_calls(
+def measure_patients(
     patients: pd.Series,
     positive: npt.NDArray[np.bool_],
     scores: FloatArray,
@@ -121,18 +81,14 @@ def measure_calls(
     n_bootstraps: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Measure scores and the calls made from them, by one threshold or by several.
+    """Measure scores and the calls made from them, with intervals by resampling patients.
 
     Parameters
     ----------
     patients : (N,) series of str
         Whose each patch is.
-    positive : (N,) bool array
-        Whether it holds a nodule.
-    scores : (N,) float array
-        The predicted probability of that.
-    called : (N,) bool array
-        Whether it is called a nodule.
+    positive, scores, called
+        As for `measure_calls`.
     n_bootstraps, seed : int
         Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
 
@@ -142,6 +98,37 @@ def measure_calls(
         What `classifier_metrics` has of a part.
     """
     resamples = resample_patients(patients, n_bootstraps, seed)
+    metrics = measure_calls(positive, scores, called, resamples)
+    metrics["n"]["patients"] = int(resamples.counts.shape[1])
+    return metrics
+
+
+def measure_calls(
+    positive: npt.NDArray[np.bool_],
+    scores: FloatArray,
+    called: npt.NDArray[np.bool_],
+    resamples: Resamples,
+) -> dict[str, Any]:
+    """Measure scores and the calls made from them, by one threshold or by several.
+
+    Parameters
+    ----------
+    positive : (N,) bool array
+        Whether each patch holds a nodule.
+    scores : (N,) float array
+        The predicted probability of that.
+    called : (N,) bool array
+        Whether it is called a nodule.
+    resamples : Resamples
+        Of the same N rows.
+
+    Returns
+    -------
+    dict
+        ``n`` (``patches``, ``positive``), ``confusion`` (``tp``, ``fp``, ``fn``, ``tn``) and
+        ``accuracy``, ``f1``, ``precision``, ``recall``, ``roc_auc``, ``average_precision`` and
+        ``brier``, each the dict of `nodules.evaluation.bootstrap.summarise`.
+    """
     confusion = confusion_counts(positive, called, resamples)
     roc_auc, average_precision = ranking_metrics(positive, scores, resamples)
     metrics = threshold_metrics(**confusion) | {
@@ -150,11 +137,7 @@ def measure_calls(
         "brier": resamples.means((scores - positive) ** 2),
     }
     return {
-        "n": {
-            "patches": int(positive.size),
-            "positive": int(positive.sum()),
-            "patients": int(resamples.counts.shape[1]),
-        },
+        "n": {"patches": int(positive.size), "positive": int(positive.sum())},
         "confusion": {name: int(counts[0]) for name, counts in confusion.items()},
         **{name: summarise(values) for name, values in metrics.items()},
     }

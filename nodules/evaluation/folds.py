@@ -20,9 +20,10 @@ from typing import Any
 import pandas as pd
 
 from nodules.evaluation.bootstrap import CONFIDENCE
-from nodules.evaluation.classifier import choose_threshold, measure_calls
+from nodules.evaluation.classifier import measure_patients
 from nodules.evaluation.localizer import constant_guess, measurable_rows, measure_errors
 from nodules.evaluation.predictions import check_labels_and_scores, select_part
+from nodules.evaluation.threshold import choose_threshold
 from nodules.splits.audit import LeakError
 
 
@@ -63,7 +64,7 @@ def classifier_fold_metrics(
     def measure(rows: pd.DataFrame, n_resamples: int) -> dict[str, Any]:
         positive, scores = check_labels_and_scores(rows["label"], rows["score"], "test")
         called = rows["called"].to_numpy()
-        return measure_calls(rows["patient"], positive, scores, called, n_resamples, seed)
+        return measure_patients(rows["patient"], positive, scores, called, n_resamples, seed)
 
     pooled = measure(_pool(tested), n_bootstraps)
     names = [name for name in pooled if name not in ("n", "confusion")]
@@ -71,7 +72,9 @@ def classifier_fold_metrics(
     return {
         "bootstrap": {"resamples": n_bootstraps, "confidence": CONFIDENCE},
         "thresholds": thresholds,
-        "folds": {name: _spread({f: of[name] for f, of in values.items()}) for name in names},
+        "folds": {
+            name: spread_over_folds({f: of[name] for f, of in values.items()}) for name in names
+        },
         "pooled": pooled,
     }
 
@@ -119,7 +122,7 @@ def localizer_fold_metrics(
         "bootstrap": {"resamples": n_bootstraps, "confidence": CONFIDENCE},
         "folds": {
             who: {
-                name: _spread({f: of[who][name]["mae"] for f, of in values.items()})
+                name: spread_over_folds({f: of[who][name]["mae"] for f, of in values.items()})
                 for name in pooled[who]
             }
             for who in ("model", "constant")
@@ -141,7 +144,21 @@ def _pool(tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return rows
 
 
-def _spread(metric_by_fold: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def spread_over_folds(metric_by_fold: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Give a metric's mean and standard deviation over the folds.
+
+    Parameters
+    ----------
+    metric_by_fold : mapping
+        Fold to the metric, as `nodules.evaluation.bootstrap.summarise` gives it.
+
+    Returns
+    -------
+    dict
+        ``by_fold``: fold to value, of the folds in which there is one; ``mean`` and ``sd`` of
+        these (n - 1 in the denominator). The mean of no fold and the deviation of fewer than two
+        are left out.
+    """
     by_fold = {fold: m["value"] for fold, m in metric_by_fold.items() if "value" in m}
     spread: dict[str, Any] = {"by_fold": by_fold}
     if by_fold:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 Rows = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hits:
     """The events of an FROC analysis: nodules found, and false positives.
 

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nodules.files import atomic_file
 
 
@@ -36,36 +34,6 @@ def digest(*parts: object) -> str:
         data = part if isinstance(part, bytes) else repr(part).encode()
         total.update(f"{len(data)}:".encode() + data)
     return total.hexdigest()
-
-
-def _code_digest() -> str:
-    modules = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return digest(np.__version__, *(path.read_bytes() for path in modules))
-
-
-# Of this library as this process runs it: taken when it is imported, not when a file changes.
-CODE = _code_digest()
-
-
-def refuse_other_code(code: str) -> None:
-    """See that whoever asks for work runs the same version of the library as this process.
-
-    Parameters
-    ----------
-    code
-        The asker's `CODE`.
-
-    Raises
-    ------
-    ValueError
-        If it is another.
-    """
-    if code != CODE:
-        msg = (
-            f"Expected workers that run this version of the library, {code[:12]}. Received: "
-            f"one that runs {CODE[:12]}; start the workers anew"
-        )
-        raise ValueError(msg)
 
 
 class Checkpoint:

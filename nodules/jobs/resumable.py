@@ -30,7 +30,7 @@ class ScanTask(Keyed, Protocol):
 
     @property
     def payload_bytes(self) -> int:
-        """Size of the scan's voxels, by which the time that it takes is told."""
+        """Of the scan's voxels: the more, the longer the task takes."""
 
 
 Task = TypeVar("Task", bound=Keyed)

@@ -13,13 +13,12 @@ file opens without this package.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from nodules.networks import cnn, cnn3d, efficientnet, resnet, vgg16
-
-Task = Literal["classifier", "localizer"]
+from nodules.networks.task import Task
 
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "cnn": cnn.features,

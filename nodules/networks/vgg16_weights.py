@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import threading
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+from filelock import FileLock
 
-from nodules.download.disk import md5_of
-from nodules.download.fetch import Remote, exclusive, fetch
-from nodules.download.retry import Patience
-
-# As Keras itself pins it (keras/src/applications/vgg16.py).
-IMAGENET = Remote(
-    name="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    url=(
-        "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
-        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    ),
-    size=58_889_256,
-    md5="6d6bbae143d832006294945121d1f1fc",
+# As Keras itself pins them (keras/src/applications/vgg16.py).
+IMAGENET_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
+IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
+
+# Without a byte before a connection counts as dead: Keras itself would wait for ever.
+_STALL_TIMEOUT_S = 30.0
 
 
 def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> None:
@@ -49,7 +46,7 @@ def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> Non
     """
     if source == "none":
         return
-    path = imagenet_weights(IMAGENET) if source == "imagenet" else Path(source)
+    path = imagenet_weights() if source == "imagenet" else Path(source)
     if not path.is_file():
         msg = (
             "vgg16.weights: Expected none, imagenet, or the path of a file of weights, from the "
@@ -72,13 +69,17 @@ def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> Non
         layer.set_weights(loaded.get_weights())
 
 
-def imagenet_weights(remote: Remote) -> Path:
-    """Find the file of ImageNet's weights, or fetch it.
+def imagenet_weights(url: str = IMAGENET_URL, md5: str = IMAGENET_MD5) -> Path:
+    """Find the file of ImageNet's weights, or fetch it as Keras does.
+
+    A file of this name that is damaged is fetched anew.
 
     Parameters
     ----------
-    remote
+    url
         The file; it is looked for, and put, where Keras does.
+    md5
+        Its MD5 digest.
 
     Returns
     -------
@@ -90,31 +91,43 @@ def imagenet_weights(remote: Remote) -> Path:
     ConnectionError
         If it is absent and cannot be fetched.
     ValueError
-        If there, or at the server, is another file of this name.
+        If the server has another file.
     """
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    path = home / "models" / remote.name
-    if not path.is_file():
-        never = threading.Event()
-        # Where both networks are trained at once, one fetches.
-        with exclusive(path.with_name(f".{path.name}.lock"), never):
-            if not path.is_file():
-                _fetch(remote, path, never)
-    md5 = md5_of(path)
-    if md5 != remote.md5:
-        msg = f"{path}: Expected md5 {remote.md5}. Received: {md5}. Remove the file, or mend it"
-        raise ValueError(msg)
+    path = home / "models" / url.rpartition("/")[2]
+    if not _is_whole(path, md5):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Keras writes to the file itself: two trainings at once would write into each other's.
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            _fetch(url, md5, path)
     return path
 
 
-def _fetch(remote: Remote, path: Path, never: threading.Event) -> None:
-    patience = Patience(connect_timeout_s=10, stall_timeout_s=30, tries=2)
+def _is_whole(path: Path, md5: str) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == md5
+
+
+def _fetch(url: str, md5: str, path: Path) -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_STALL_TIMEOUT_S)
     try:
-        fetch(remote, path.parent, patience, never).replace(path)
-    except ConnectionError as error:
+        keras.utils.get_file(
+            path.name, url, file_hash=md5, cache_dir=path.parents[1], cache_subdir=path.parent.name
+        )
+    except ValueError as error:
+        msg = f"{url}: Expected a file of md5 {md5}. Received: another one, now at {path}"
+        raise ValueError(msg) from error
+    # Keras raises a bare Exception where there is no connection, and lets others pass.
+    except Exception as error:
+        reason = " ".join(str(error).split())
         msg = (
             "vgg16.weights: Expected a connection to fetch ImageNet's weights. Without one, bring "
-            f"{remote.url} (md5 {remote.md5}) to {path}, or anywhere and give its path as "
-            f"vgg16.weights. Received: {error}"
+            f"{url} (md5 {md5}) to {path}, or anywhere and give its path as vgg16.weights. "
+            f"Received: {reason}"
         )
         raise ConnectionError(msg) from error
+    finally:
+        socket.setdefaulttimeout(before)

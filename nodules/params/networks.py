@@ -50,6 +50,8 @@ class TrainParams(Strict):
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
+    ema_momentum: Annotated[float, Field(ge=0, lt=1)]
+    gradient_clip_norm: Annotated[float, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     patience: Annotated[int, Field(ge=1)]

@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.jobs.checkpoint import CODE, digest, refuse_other_code
+from nodules.jobs.checkpoint import digest
+from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.patches.grid import Grid
 from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
 from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.read import read_slices, stream_slices
 from nodules.scans.scan import Scan
 
+CODE = code_digest(__name__)
 _CENTER = ["center_x", "center_y", "center_z"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CutTask:
     """What to cut out of one scan.
 
@@ -35,7 +37,7 @@ class CutTask:
     sampling
         What to sample.
     code
-        Digest of the library that made this task.
+        Digest of the code that made this task.
     """
 
     scan: Scan
@@ -102,7 +104,7 @@ def cut_scan(task: CutTask) -> CutScan:
     ValueError
         If the voxels are damaged, or this process runs other code than the one that asks.
     """
-    refuse_other_code(task.code)
+    refuse_other_code(task.code, CODE)
     sample, scan, grid = task.sample, task.scan, task.grid
     if task.sampling.random_lung_per_scan == 0:
         centers = sample.patches[_CENTER].to_numpy(np.int64)

@@ -116,7 +116,16 @@ def _tasks(scans: list[Scan], tables: Tables, sampling: Sampling) -> list[CutTas
         nodules = locate_nodules(annotations_of[uid], grid, uid, "annotations.csv")
         excluded = locate_excluded(excluded_of[uid], grid)
         sample = sample_scan(uid, grid, nodules, excluded, candidates_of[uid], sampling)
-        tasks.append(CutTask(scan, grid, nodules, excluded, sample, sampling))
+        tasks.append(
+            CutTask(
+                scan=scan,
+                grid=grid,
+                nodules=nodules,
+                excluded=excluded,
+                sample=sample,
+                sampling=sampling,
+            )
+        )
     return tasks
 
 

@@ -6,7 +6,7 @@ diameter grows with the square root of the area's growth, so that under shear it
 of the disc with the ellipse's area.
 
 The values change after the places: an offset of the whole patch, as scanners differ in calibration,
-and noise. Air that came into view is shaken like all else, so that no network can tell it by its
+and noise. Air that came into view gets noise like all else, so that no network can tell it by its
 constancy.
 """
 
@@ -23,7 +23,7 @@ from nodules.scans.geometry import AIR_HU
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How far patches may change.
 
@@ -82,8 +82,10 @@ class Augmentation:
         matrices = scale[:, None, None] * rotation @ shearing * mirror[:, None, :]
         return matrices, rng.uniform(-self.shift, self.shift, (count, 2)) * size_px
 
-    def shake(self, rng: np.random.Generator, images_hu: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Change the values of patches, not their places.
+    def add_noise(
+        self, rng: np.random.Generator, images_hu: NDArray[np.int16]
+    ) -> NDArray[np.int16]:
+        """Change the values of patches, by an offset and noise, not their places.
 
         Parameters
         ----------
@@ -94,20 +96,20 @@ class Augmentation:
 
         Returns
         -------
-        shaken_hu
+        noisy_hu
             int16 of the same shape, rounded; what would leave int16 stays at its end.
         """
         if not (self.jitter_hu or self.noise_hu):
             return images_hu
-        shaken_hu = images_hu.astype(np.float32)
+        noisy_hu = images_hu.astype(np.float32)
         if self.jitter_hu:
             offsets = rng.uniform(-self.jitter_hu, self.jitter_hu, (len(images_hu), 1, 1, 1))
-            shaken_hu += offsets.astype(np.float32)
+            noisy_hu += offsets.astype(np.float32)
         if self.noise_hu:
             noise = rng.standard_normal(images_hu.shape, np.float32)
-            shaken_hu += np.float32(self.noise_hu) * noise
+            noisy_hu += np.float32(self.noise_hu) * noise
         ends = np.iinfo(np.int16)
-        return np.rint(np.clip(shaken_hu, ends.min, ends.max)).astype(np.int16)
+        return np.rint(np.clip(noisy_hu, ends.min, ends.max)).astype(np.int16)
 
 
 def move_patches(

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nodules.training.examples import Batch, BatchSource
+from nodules.training.batches import Batch, BatchSource
 
 _PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 # Batches.

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.networks.build import Task
-
-Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-
-
-class BatchSource(Protocol):
-    """Images, targets and weights of batches 0 to its length - 1."""
-
-    def __len__(self) -> int:
-        """Give the number of batches."""
-
-    def __getitem__(self, batch: int, /) -> Batch:
-        """Give one of them."""
+from nodules.networks.task import Task
 
 
 @dataclass(frozen=True)
@@ -72,23 +60,3 @@ def make_examples(
     if balanced:
         weights = (len(labels) / 2 / np.bincount(labels, minlength=2))[labels].astype(np.float32)
     return Examples(images_hu, labels[:, None].astype(np.float32), weights)
-
-
-def in_order(examples: Examples, batch_size: int) -> list[Batch]:
-    """Cut examples into batches, in their order.
-
-    Parameters
-    ----------
-    examples
-        To cut.
-    batch_size
-        Patches a batch; the last may have fewer.
-
-    Returns
-    -------
-    batches
-        Images, targets and weights of each.
-    """
-    starts = range(0, len(examples.images_hu), batch_size)
-    parts = [slice(start, start + batch_size) for start in starts]
-    return [(examples.images_hu[p], examples.targets[p], examples.weights[p]) for p in parts]

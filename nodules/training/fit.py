@@ -7,28 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from nodules.networks.build import Task
-from nodules.training.augmentation import Augmentation, move_labels, move_patches
+from nodules.networks.task import Task
+from nodules.training.augmentation import Augmentation
+from nodules.training.batches import ShuffledBatches, in_order
 from nodules.training.devices import Devices
-from nodules.training.examples import Batch, Examples, in_order
+from nodules.training.early_stopping import EarlyStopping
+from nodules.training.examples import Examples
 from nodules.training.frozen import features_of, split_at_frozen
 from nodules.training.losses import Loss, make_loss, make_plain_metric, training_network
 from nodules.training.optimizers import Schedule, make_optimizer
 from nodules.training.pooling import pool_first
 from nodules.training.precision import mixed_copy
 from nodules.training.record import data_sha256
-from nodules.training.resume import Course, Standing, open_checkpoint, restore
+from nodules.training.resume import BackupState, TrainingState, open_checkpoint, restore
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """How to train.
 
@@ -41,14 +39,14 @@ class Fit:
     epochs
         At most.
     patience
-        Epochs without a better validation loss before training stops.
+        Epochs without a better validation loss before training stops, where there is validation.
     augmentation
         Random changes of the training patches, or None.
     seed
         Of the shuffling and the augmentation.
     loss
         What to minimise.
-    weight_decay, schedule
+    weight_decay, schedule, ema_momentum, gradient_clip_norm
         See `nodules.training.optimizers.make_optimizer`.
     warmup_epochs
         In which the learning rate rises.
@@ -68,11 +66,13 @@ class Fit:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     warmup_epochs: int = 0
+    ema_momentum: float = 0.0
+    gradient_clip_norm: float = 0.0
     mixed_precision: bool = False
     deterministic: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a training went.
 
@@ -84,11 +84,12 @@ class Outcome:
         ``val_objective``, that, where it is another; the classifier's ``accuracy`` and
         ``val_accuracy``. Without ``val_``: over the epoch's batches, while the weights change.
     best_epoch
-        That with the lowest ``val_loss``, whose weights the model has now.
+        That with the lowest ``val_loss``, whose weights the model has now; without validation
+        the last.
     wall_time_s
         Spent on its epochs, in all processes that worked on them.
     data_sha256
-        Of the patches, targets and weights of both parts.
+        Of the patches, targets and weights, of training and of validation.
     """
 
     history: pd.DataFrame
@@ -115,50 +116,10 @@ def fix_seeds(seed: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-class Batches:
-    """Training batches: shuffled and changed anew each epoch, always alike for the same seed.
-
-    Parameters
-    ----------
-    examples
-        Of the training part.
-    fit
-        How to train.
-    """
-
-    def __init__(self, examples: Examples, fit: Fit) -> None:
-        self._examples = examples
-        self._fit = fit
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0."""
-        self._epoch = epoch
-        rng = np.random.default_rng([self._fit.seed, epoch, 0])
-        self._order = rng.permutation(len(self._examples.images_hu))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._order) / self._fit.batch_size)
-
-    def __getitem__(self, batch: int) -> Batch:
-        rows = self._order[batch * self._fit.batch_size : (batch + 1) * self._fit.batch_size]
-        images_hu = self._examples.images_hu[rows]
-        targets: NDArray[Any] = self._examples.targets[rows]
-        if self._fit.augmentation is not None:
-            rng = np.random.default_rng([self._fit.seed, self._epoch, batch + 1])
-            size_px = images_hu.shape[-1]
-            maps = self._fit.augmentation.draw(rng, len(rows), size_px)
-            images_hu = move_patches(images_hu, *maps)
-            if targets.shape[1] == 3:
-                targets = move_labels(targets.astype(np.float64), *maps, size_px)
-            images_hu = self._fit.augmentation.shake(rng, images_hu)
-        return images_hu, targets.astype(np.float32), self._examples.weights[rows]
-
-
 def train(
     model: keras.Model,
     training: Examples,
-    validation: Examples,
+    validation: Examples | None,
     task: Task,
     fit: Fit,
     checkpoint: Path | None = None,
@@ -167,6 +128,10 @@ def train(
 ) -> Outcome:
     """Train a model in place, ending with the weights of the best validation loss.
 
+    Where weights are averaged (`Fit.ema_momentum`), it is the averaged ones that are validated and
+    that the model ends with; training goes on with the others. Averaged is what is trained, as
+    Keras does it: not the statistics of batch normalisation, which are running means already.
+
     Without augmentation, what a frozen part at the model's beginning makes of each patch is
     computed once, and only the rest is run every epoch.
 
@@ -174,8 +139,11 @@ def train(
     ----------
     model
         From `nodules.networks.build.build_model`; with `devices`, built in their scope.
-    training, validation
-        Examples of the two parts.
+    training
+        Examples to learn.
+    validation
+        Examples to find the best epoch by, and to stop early; None runs all epochs and ends with
+        the last weights, or their average.
     task
         Decides the plain loss: binary cross-entropy, or the mean absolute error in pixels. Early
         stopping goes by it whatever `fit.loss` is.
@@ -203,59 +171,53 @@ def train(
     devices = devices or Devices()
     copy = mixed_copy(model) if fit.mixed_precision else model
     network = training_network(copy, task, fit.loss)
-    data = data_sha256([*vars(training).values(), *vars(validation).values()])
-    standing, keep = Standing(), None
+    parts = [training] if validation is None else [training, validation]
+    data = data_sha256([array for part in parts for array in vars(part).values()])
+    state, keep = TrainingState(), None
     if checkpoint is not None:
         shared = devices.per_process, devices.processes
-        kept, key, standing = open_checkpoint(checkpoint, network, task, fit, data, shared)
+        kept, key, state = open_checkpoint(checkpoint, network, task, fit, data, shared)
         keep = partial(kept.__setitem__, key)
-    if fit.augmentation is None and (parts := split_at_frozen(network)) is not None:
-        frozen, network = parts
-        training, validation = (
-            replace(examples, images_hu=features_of(frozen, examples.images_hu))
-            for examples in (training, validation)
-        )
+    if fit.augmentation is None and (cut := split_at_frozen(network)) is not None:
+        frozen, network = cut
+        parts = [replace(part, images_hu=features_of(frozen, part.images_hu)) for part in parts]
     network = pool_first(network)
     _compile(network, task, fit, math.ceil(len(training.images_hu) / fit.batch_size))
-    if standing.rows:
-        restore(network, standing)
+    if state.rows:
+        restore(network, state)
         if on_epoch is not None:
-            on_epoch(standing.table())
-    with tqdm(
-        desc=f"training the {task}",
-        total=fit.epochs,
-        initial=len(standing.rows),
-        unit="epoch",
-        disable=None if devices.process == 0 else True,
-    ) as bar:
-
-        def report(standing: Standing) -> None:
-            last = standing.rows[-1]
-            bar.set_postfix(loss=last["loss"], val_loss=last["val_loss"])
-            bar.update()
-            if on_epoch is not None:
-                on_epoch(standing.table())
-
-        if not standing.is_over(fit.epochs, fit.patience):
-            batches = Batches(training, fit)
-            network.fit(
-                devices.share(batches),
-                validation_data=devices.share(in_order(validation, 256)),
-                initial_epoch=len(standing.rows),
-                epochs=fit.epochs,
-                # Batches come shuffled; Keras would shuffle them again, by a state that depends on
-                # what ran before and on the backend.
-                shuffle=False,
-                callbacks=[
-                    keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: batches.begin(n)),
-                    Course(standing, fit.patience, report, keep),
-                ],
-                verbose=0,
-            )
-    network.set_weights(standing.best_weights)
+            on_epoch(state.table())
+    if not state.is_over(fit.epochs, fit.patience):
+        batches = ShuffledBatches(parts[0], fit.batch_size, fit.augmentation, fit.seed)
+        network.fit(
+            devices.share(batches),
+            validation_data=devices.share(in_order(parts[1], 256)) if parts[1:] else None,
+            initial_epoch=len(state.rows),
+            epochs=fit.epochs,
+            # Batches come shuffled; Keras would shuffle them again, by a state that depends on
+            # what ran before and on the backend.
+            shuffle=False,
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: batches.begin(n)),
+                EarlyStopping(state, fit.patience),
+                *([keras.callbacks.SwapEMAWeights()] if fit.ema_momentum else []),
+                BackupState(state, on_epoch, keep),
+            ],
+            verbose=0,
+        )
+    if validation is None:
+        # What `fit` does at its end, but it is not run where all epochs were.
+        network.optimizer.finalize_variable_values(network.trainable_variables)
+    else:
+        network.set_weights(state.best_weights)
     if copy is not model:
         model.set_weights(copy.get_weights())
-    return Outcome(standing.table(), standing.best_epoch, standing.wall_time_s, data)
+    return Outcome(
+        history=state.table(),
+        best_epoch=state.best_epoch,
+        wall_time_s=state.wall_time_s,
+        data_sha256=data,
+    )
 
 
 def _compile(network: keras.Model, task: Task, fit: Fit, steps: int) -> None:
@@ -267,6 +229,8 @@ def _compile(network: keras.Model, task: Task, fit: Fit, steps: int) -> None:
             fit.schedule,
             warmup_steps=fit.warmup_epochs * steps,
             total_steps=fit.epochs * steps,
+            ema_momentum=fit.ema_momentum,
+            gradient_clip_norm=fit.gradient_clip_norm,
         ),
         loss=make_loss(task, fit.loss),
         weighted_metrics=(["accuracy"] if task == "classifier" else [])

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from nodules.networks.build import Task
+from nodules.networks.task import Task
 
 LocalizerLoss = Literal["mae", "huber", "heteroscedastic"]
 
@@ -92,6 +92,27 @@ def make_plain_metric(task: Task) -> Any:  # noqa: ANN401 (as above)
         return keras.metrics.BinaryCrossentropy(name="plain")
     # Of the first three outputs: the heteroscedastic network has three more.
     return keras.metrics.MeanMetricWrapper(_absolute_error, name="plain")
+
+
+def plain_losses(logs: dict[str, float]) -> dict[str, float]:
+    """Name an epoch's losses so that ``loss`` and ``val_loss`` are always the task's plain ones.
+
+    Parameters
+    ----------
+    logs
+        From Keras, whose ``loss`` is what is minimised; with ``plain`` where that is another.
+
+    Returns
+    -------
+    row
+        Where ``plain`` was, it is ``loss`` now, and what is minimised ``objective``; the same with
+        ``val_`` before them.
+    """
+    if "plain" not in logs:
+        return logs
+    names = {"loss": "objective", "plain": "loss"}
+    names |= {f"val_{old}": f"val_{new}" for old, new in names.items()}
+    return {names.get(name, name): value for name, value in logs.items()}
 
 
 def training_network(model: keras.Model, task: Task, loss: Loss) -> keras.Model:

@@ -64,6 +64,8 @@ def make_optimizer(
     schedule: Schedule,
     warmup_steps: int,
     total_steps: int,
+    ema_momentum: float = 0.0,
+    gradient_clip_norm: float = 0.0,
 ) -> keras.optimizers.Optimizer:
     """Make Adam, or AdamW where weights decay.
 
@@ -79,6 +81,13 @@ def make_optimizer(
         theirs. 0 for none.
     schedule, warmup_steps, total_steps
         See `WarmUp`.
+    ema_momentum
+        Of the exponential moving average of the weights: after each step the average keeps this
+        share of itself, and takes the rest from the weights. The optimizer holds the average
+        beside the weights, until `keras.callbacks.SwapEMAWeights` or the end of the training puts
+        it in their place. 0 for none.
+    gradient_clip_norm
+        Largest norm of each variable's gradient: a longer one is made as short. 0 for none.
 
     Returns
     -------
@@ -88,8 +97,13 @@ def make_optimizer(
     rate: float | WarmUp = learning_rate
     if schedule != "constant" or warmup_steps:
         rate = WarmUp(learning_rate, schedule, warmup_steps, total_steps)
+    extras: dict[str, Any] = {}
+    if ema_momentum:
+        extras |= {"use_ema": True, "ema_momentum": ema_momentum}
+    if gradient_clip_norm:
+        extras |= {"clipnorm": gradient_clip_norm}
     if not weight_decay:
-        return keras.optimizers.Adam(rate)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
+        return keras.optimizers.Adam(rate, **extras)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay, **extras)
     optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if len(v.shape) < 2])
     return optimizer

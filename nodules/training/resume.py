@@ -8,7 +8,6 @@ Keras 3.15, the states of seed generators.) What batches hold follows from the s
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,14 +19,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.jobs.checkpoint import CODE, Checkpoint, digest
+from nodules.jobs.checkpoint import Checkpoint, digest
+from nodules.jobs.code import code_digest
 from nodules.training.record import environment
+
+# What a network becomes is decided by how it is built, too.
+CODE = code_digest("nodules.training.fit", "nodules.networks.build")
 
 Arrays = list[NDArray[Any]]
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """Where a training stands at the end of an epoch.
 
     Parameters
@@ -35,13 +38,14 @@ class Standing:
     rows
         The curves so far, one mapping an epoch.
     best_epoch
-        That with the lowest ``val_loss``, from 1; the first of equals. 0 before any.
+        That with the lowest ``val_loss``, from 1; the first of equals. Without validation the
+        last. 0 before any.
     best_weights
-        The network's weights at its end.
+        The network's weights as they were validated then; none without validation.
     variables
         The network's, those of random number generators included.
     optimizer
-        The optimizer's variables.
+        The optimizer's variables, averages of weights among them.
     wall_time_s
         Spent so far, in all processes that worked on it.
     """
@@ -67,7 +71,7 @@ class Standing:
 
 def open_checkpoint(
     folder: Path, network: keras.Model, *decisive: object
-) -> tuple[Checkpoint, str, Standing]:
+) -> tuple[Checkpoint, str, TrainingState]:
     """Find where an earlier process left this very training.
 
     Parameters
@@ -84,111 +88,70 @@ def open_checkpoint(
     -------
     checkpoint, key
         Where to keep it.
-    standing
+    state
         At the last finished epoch, or before any.
     """
     first = [value.tobytes() for value in _values(network.variables)]
     key = digest(CODE, environment(), network.to_json(), *first, *decisive)
     checkpoint = Checkpoint(folder, [key])
-    standing: Standing = checkpoint[key] if key in checkpoint else Standing()
-    return checkpoint, key, standing
+    state: TrainingState = checkpoint[key] if key in checkpoint else TrainingState()
+    return checkpoint, key, state
 
 
-def restore(network: keras.Model, standing: Standing) -> None:
+def restore(network: keras.Model, state: TrainingState) -> None:
     """Bring a compiled network and its optimizer to where a training stands.
 
     Parameters
     ----------
     network
         As it was when the training began.
-    standing
+    state
         At the end of an epoch.
     """
     network.optimizer.build(network.trainable_variables)
-    for variable, value in zip(network.variables, standing.variables, strict=True):
+    for variable, value in zip(network.variables, state.variables, strict=True):
         variable.assign(value)
-    for variable, value in zip(network.optimizer.variables, standing.optimizer, strict=True):
+    for variable, value in zip(network.optimizer.variables, state.optimizer, strict=True):
         variable.assign(value)
 
 
-class Course(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops a training early, tells how it goes, and keeps where it stands.
+class BackupState(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells at the end of each epoch how a training goes, and then keeps where it stands.
 
     Parameters
     ----------
-    standing
-        Brought up to date at the end of each epoch.
-    patience
-        Epochs without a lower ``val_loss`` before training stops.
-    report
-        Called after each epoch.
+    state
+        Already brought up to date, but for variables and time, which this adds.
+    on_epoch
+        Given the curves so far; None tells nobody.
     keep
-        Called then, to store the standing; None stores nothing.
+        Called then, to store the state; None stores nothing.
     """
 
     def __init__(
         self,
-        standing: Standing,
-        patience: int,
-        report: Callable[[Standing], None],
-        keep: Callable[[Standing], None] | None,
+        state: TrainingState,
+        on_epoch: Callable[[pd.DataFrame], None] | None,
+        keep: Callable[[TrainingState], None] | None,
     ) -> None:
         super().__init__()
-        self._standing = standing
-        self._patience = patience
-        self._report = report
+        self._state = state
+        self._on_epoch = on_epoch
         self._keep = keep
         self._since = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Take in one epoch's losses."""
-        standing = self._standing
-        row = plain_losses({name: float(value) for name, value in (logs or {}).items()})
-        for name, value in row.items():
-            if not math.isfinite(value):
-                msg = (
-                    f"Expected a training whose losses stay finite. Received: {name}={value} in "
-                    f"epoch {epoch + 1}; a lower learning_rate may help"
-                )
-                raise ValueError(msg)
-        if (
-            not standing.rows
-            or row["val_loss"] < standing.rows[standing.best_epoch - 1]["val_loss"]
-        ):
-            standing.best_epoch = epoch + 1
-            standing.best_weights = self.model.get_weights()
-        standing.rows.append(row)
+        """Tell, then keep."""
+        state = self._state
         now = time.monotonic()
-        standing.wall_time_s += now - self._since
+        state.wall_time_s += now - self._since
         self._since = now
-        self._report(standing)
+        if self._on_epoch is not None:
+            self._on_epoch(state.table())
         if self._keep is not None:
-            standing.variables = _values(self.model.variables)
-            standing.optimizer = _values(self.model.optimizer.variables)
-            self._keep(standing)
-        if standing.is_over(self.params["epochs"], self._patience):
-            self.model.stop_training = True
-
-
-def plain_losses(logs: dict[str, float]) -> dict[str, float]:
-    """Name an epoch's losses so that ``loss`` and ``val_loss`` are always the task's plain ones.
-
-    Parameters
-    ----------
-    logs
-        From Keras, whose ``loss`` is what is minimised; with ``plain`` where that is another.
-
-    Returns
-    -------
-    row
-        Where ``plain`` was, it is ``loss`` now, and what is minimised ``objective``; the same with
-        ``val_`` before them.
-    """
-    if "plain" not in logs:
-        return logs
-    names = {"loss": "objective", "plain": "loss"}
-    names |= {f"val_{old}": f"val_{new}" for old, new in names.items()}
-    return {names.get(name, name): value for name, value in logs.items()}
+            state.variables = _values(self.model.variables)
+            state.optimizer = _values(self.model.optimizer.variables)
+            self._keep(state)
 
 
 def _values(variables: list[Any]) -> Arrays:

@@ -3,13 +3,12 @@
     python -m studies.real_patches train PATCHES.npz --out FOLDER [--architecture resnet ...]
     python -m studies.real_patches score FOLDER OTHER.npz [--json FILE]
 
-`train` shares the patches among ten folds in a ring (see `studies.real_patches.data`)
-and trains ten
-networks of each architecture, each on all folds but two neighbours. A fold is tested on the mean of
-the networks that have not seen it, two of each architecture, at the threshold with the best F1 on
-its two neighbours, each of these scored by the networks that have seen neither it nor the tested
-fold. So what is tested has had no part in the training, nor in the threshold. `score` takes the
-mean of all networks, at the threshold with the best F1 on the scores of the cross-validation.
+`train` shares the patches among ten folds in a ring (see `studies.real_patches.data`) and trains
+ten networks of each architecture, each on all folds but two neighbours. A fold is tested on the
+mean of the networks that have not seen it, two of each architecture, at the threshold with the best
+F1 on its two neighbours, each of these scored by the networks that have seen neither it nor the
+tested fold. So what is tested has had no part in the training, nor in the threshold. `score` takes
+the mean of all networks, at the threshold with the best F1 on the scores of the cross-validation.
 """
 
 from __future__ import annotations
@@ -26,13 +25,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nodules.evaluation.bootstrap import Resamples, resample_patients, summarise
-from nodules.evaluation.classifier import (
-    choose_threshold,
-    confusion_counts,
-    ranking_metrics,
-    threshold_metrics,
-)
+from nodules.evaluation.bootstrap import resample_patients
+from nodules.evaluation.classifier import measure_calls
+from nodules.evaluation.folds import spread_over_folds
+from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_folder, write_csv, write_json
 from nodules.jobs.resumable import work_through
 from nodules.jobs.workers import Workers
@@ -85,53 +81,6 @@ def nested_scores(
             np.concatenate(inner_labels), np.concatenate(inner_scores)
         )
     return scores, thresholds
-
-
-def measure(
-    labels: npt.NDArray[np.int64],
-    scores: FloatArray,
-    thresholds: FloatArray | float,
-    resamples: Resamples,
-) -> dict[str, Any]:
-    """Give the metrics with intervals, and the counts behind them.
-
-    Parameters
-    ----------
-    labels, scores
-        Shape (N,).
-    thresholds
-        One, or one a patch.
-    resamples
-        Of the N patches.
-
-    Returns
-    -------
-    dict
-        ``n``, ``confusion``, and each metric as `nodules.evaluation.bootstrap.summarise` gives it.
-    """
-    positive = labels == 1
-    confusion = confusion_counts(positive, scores >= thresholds, resamples)
-    roc_auc, average_precision = ranking_metrics(positive, scores, resamples)
-    metrics = threshold_metrics(**confusion) | {
-        "roc_auc": roc_auc,
-        "average_precision": average_precision,
-    }
-    return {
-        "n": {"patches": len(labels), "positive": int(positive.sum())},
-        "confusion": {name: int(counts[0]) for name, counts in confusion.items()},
-        **{name: summarise(values) for name, values in metrics.items()},
-    }
-
-
-def over_folds(of_folds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give each metric's mean and standard deviation over the folds that define it."""
-    spread = {}
-    for name in _SHOWN:
-        values = [fold[name]["value"] for fold in of_folds if "value" in fold[name]]
-        spread[name] = {"folds": len(values)} | (
-            {"mean": float(np.mean(values)), "sd": float(np.std(values))} if values else {}
-        )
-    return spread
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -203,7 +152,8 @@ def summarise_folds(
     for fold in range(count):
         rows = folds == fold
         alone = resample_patients(np.asarray(patches.clusters())[rows].tolist(), 0, _SEED)
-        metrics = measure(patches.labels[rows], scores[rows], thresholds[rows], alone)
+        called = scores[rows] >= thresholds[rows]
+        metrics = measure_calls(patches.labels[rows] == 1, scores[rows], called, alone)
         of_folds.append(metrics | {"threshold": float(thresholds[rows][0])})
     resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
     by_row = patches.candidate_rows is not None
@@ -217,8 +167,11 @@ def summarise_folds(
         ),
         "near_duplicates": len(patches.labels) - len(np.unique(patches.groups)),
         "threshold": choose_threshold(patches.labels, scores),
-        "pooled": measure(patches.labels, scores, thresholds, resamples),
-        "over_folds": over_folds(of_folds),
+        "pooled": measure_calls(patches.labels == 1, scores, scores >= thresholds, resamples),
+        "over_folds": {
+            name: spread_over_folds({str(fold): of[name] for fold, of in enumerate(of_folds)})
+            for name in _SHOWN
+        },
         "folds": of_folds,
     }
 
@@ -232,13 +185,12 @@ def score(arguments: argparse.Namespace) -> None:
     summary = json.loads(path.read_text(encoding="utf-8"))
     patches = read_labelled_patches(arguments.patches)
     resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
-    from nodules.networks.inference import load_model
+    from nodules.networks.file import load_model
     from studies.real_patches.fit import mean_scores
 
     models = [load_model(arguments.folder / name) for name in summary["models"]]
-    metrics = measure(
-        patches.labels, mean_scores(models, patches.images_hu), summary["threshold"], resamples
-    )
+    scores = mean_scores(models, patches.images_hu)
+    metrics = measure_calls(patches.labels == 1, scores, scores >= summary["threshold"], resamples)
     if arguments.json is not None:
         protocol = f"the {len(models)} networks of {summary['data']}, at their threshold"
         write_json(

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.networks.build import build_model
-from nodules.networks.inference import predict
-from nodules.training.devices import Devices
+from nodules.networks.file import predict
 from nodules.training.examples import make_examples
-from nodules.training.fit import Batches, Fit, fix_seeds
+from nodules.training.fit import Fit, fix_seeds, train
+from nodules.training.losses import Loss
 from studies.real_patches.data import SIZE_PX, WINDOW_HU
 from studies.real_patches.recipe import Recipe
 
@@ -52,42 +52,23 @@ def fit_network(
         recipe.dropout,
         **recipe.settings,
     )
-    examples = make_examples(images_hu, pd.DataFrame({"label": labels}), "classifier")
     fit = Fit(
-        recipe.learning_rate,
-        recipe.batch_size,
-        recipe.epochs,
-        recipe.epochs,
-        recipe.augmentation,
-        seed,
-    )
-    batches = Batches(examples, fit)
-    warm_up = 2 * len(batches)
-    falling = max(1, recipe.epochs * len(batches) - warm_up)
-    model.compile(
-        keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(
-                recipe.learning_rate / 25,
-                falling,
-                warmup_target=recipe.learning_rate,
-                warmup_steps=warm_up,
-            ),
-            weight_decay=recipe.weight_decay,
-            clipnorm=1.0,
-            use_ema=True,
-            ema_momentum=recipe.averaging,
-        ),
-        keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing),
-    )
-    shuffle = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin(epoch))
-    # At its end, fit puts the running mean in the weights' place.
-    model.fit(
-        Devices().share(batches),
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
         epochs=recipe.epochs,
-        shuffle=False,
-        callbacks=[shuffle],
-        verbose=0,
+        # No data are kept back to validate on, so nothing is stopped early.
+        patience=recipe.epochs,
+        augmentation=recipe.augmentation,
+        seed=seed,
+        loss=Loss(label_smoothing=recipe.label_smoothing),
+        weight_decay=recipe.weight_decay,
+        schedule="cosine",
+        warmup_epochs=recipe.warmup_epochs,
+        ema_momentum=recipe.ema_momentum,
+        gradient_clip_norm=recipe.gradient_clip_norm,
     )
+    examples = make_examples(images_hu, pd.DataFrame({"label": labels}), "classifier")
+    train(model, examples, None, "classifier", fit)
     return model
 
 

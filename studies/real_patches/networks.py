@@ -14,18 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.jobs import checkpoint
+from nodules.jobs.checkpoint import digest
+from nodules.jobs.code import code_digest
 from studies.real_patches.data import LabelledPatches
 from studies.real_patches.recipe import Recipe
 
-# What decides how a network turns out, beside what `nodules.jobs.checkpoint.CODE` covers.
-_MORE_CODE = [
-    *sorted(Path(__file__).parent.glob("*.py")),
-    *sorted((Path(checkpoint.__file__).parents[1] / "networks").glob("*.py")),
-]
+CODE = code_digest(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkTask:
     """A network to train on all folds but two.
 
@@ -53,7 +50,7 @@ class NetworkTask:
     key: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedNetwork:
     """What came of a task.
 
@@ -93,19 +90,18 @@ def list_tasks(
     tasks
         k for k folds, at least 3, each fold left out by two of them.
     """
-    code = [path.read_bytes() for path in _MORE_CODE]
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
-    common = checkpoint.digest(checkpoint.CODE, *code, *data, recipe)
+    common = digest(CODE, *data, recipe)
     ring = np.unique(folds).tolist()
     pairs = [(min(a, b), max(a, b)) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
     return [
         NetworkTask(
-            pair,
-            patches,
-            folds,
-            recipe,
-            seed + number,
-            checkpoint.digest(common, pair, seed + number),
+            pair=pair,
+            patches=patches,
+            folds=folds,
+            recipe=recipe,
+            seed=seed + number,
+            key=digest(common, pair, seed + number),
         )
         for number, pair in enumerate(pairs)
     ]
@@ -131,4 +127,4 @@ def train_network(task: NetworkTask) -> TrainedNetwork:
         file = (Path(folder) / "network.keras").read_bytes()
     # The process goes on with other networks: what Keras remembers of this one would pile up.
     keras.backend.clear_session()
-    return TrainedNetwork(task.key, scores, file)
+    return TrainedNetwork(key=task.key, scores=scores, model=file)

@@ -12,7 +12,7 @@ _AUGMENTATION = Augmentation(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train one network.
 
@@ -28,15 +28,19 @@ class Recipe:
     batch_size
         Patches a step; the last of an epoch may have fewer.
     learning_rate
-        The peak, of AdamW: rises over two epochs, then falls with a cosine.
+        The peak, of AdamW.
+    warmup_epochs
+        In which it rises to that; then it falls with a cosine.
     weight_decay
         Of AdamW.
     dropout
         Share of the features dropped.
     label_smoothing
         How far the targets 0 and 1 are drawn to the middle.
-    averaging
-        Momentum of the running mean of the weights, which is what training gives back.
+    ema_momentum
+        Of the running mean of the weights, which is what training gives back.
+    gradient_clip_norm
+        To which longer gradients are cut.
     augmentation
         Random changes of the patches.
     """
@@ -46,10 +50,12 @@ class Recipe:
     epochs: int = 80
     batch_size: int = 32
     learning_rate: float = 2e-3
+    warmup_epochs: int = 2
     weight_decay: float = 1e-3
     dropout: float = 0.0
     label_smoothing: float = 0.05
-    averaging: float = 0.99
+    ema_momentum: float = 0.99
+    gradient_clip_norm: float = 1.0
     augmentation: Augmentation = _AUGMENTATION
 
 
@@ -57,8 +63,8 @@ _OWN = {
     # It starts from ImageNet's weights, so few epochs do. Of patches of 50 pixels, the middle 49
     # leave out what these are padded with.
     "efficientnet": Recipe(
-        "efficientnet",
-        {"weights": "imagenet", "middle_px": 49, "input_px": 80},
+        architecture="efficientnet",
+        settings={"weights": "imagenet", "middle_px": 49, "input_px": 80},
         epochs=16,
         learning_rate=1e-3,
         weight_decay=1e-2,
@@ -80,4 +86,4 @@ def recipe_of(architecture: str) -> Recipe:
     recipe
         The architecture's own, or else the common one.
     """
-    return _OWN.get(architecture, Recipe(architecture))
+    return _OWN.get(architecture, Recipe(architecture=architecture))

@@ -17,7 +17,7 @@ from nodules.evaluation.calibration import (
     expected_calibration_error,
     fit_temperature,
 )
-from nodules.evaluation.classifier import choose_threshold
+from nodules.evaluation.threshold import choose_threshold
 
 
 def overconfident(count: int, seed: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,26 +10,16 @@ from sklearn import metrics as sk
 
 from nodules.evaluation.bootstrap import Resamples, resample_patients
 from nodules.evaluation.classifier import (
-    choose_threshold,
     classifier_metrics,
     confusion_counts,
+    measure_calls,
     ranking_metrics,
     threshold_metrics,
 )
 from nodules.files import write_json
+from tests.evaluation.test_threshold import labelled_scores
 
 METRICS = ("accuracy", "f1", "precision", "recall", "roc_auc", "average_precision", "brier")
-
-
-@st.composite
-def labelled_scores(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Both classes, and scores with ties, exact bounds and neighbouring floats."""
-    tied = st.sampled_from([0.0, 0.25, 0.5, float(np.nextafter(0.5, 1)), 1.0])
-    score = st.one_of(tied, st.floats(0, 1))
-    rows = draw(st.lists(st.tuples(st.integers(0, 1), score), max_size=40))
-    rows += [(0, draw(score)), (1, draw(score))]
-    labels, scores = zip(*rows, strict=True)
-    return np.array(labels), np.array(scores)
 
 
 def _predictions(n_patients: int = 30, seed: int = 0, **columns: object) -> pd.DataFrame:
@@ -49,77 +39,22 @@ def _predictions(n_patients: int = 30, seed: int = 0, **columns: object) -> pd.D
     ).assign(**columns)
 
 
-# --- the threshold
-
-
-@given(labelled_scores())
-def test_no_threshold_has_a_better_f1(data: tuple[np.ndarray, np.ndarray]) -> None:
-    labels, scores = data
-    threshold = choose_threshold(labels, scores)
-    chosen = sk.f1_score(labels, scores >= threshold)
-    candidates = [0.0, *np.unique(scores)]
-    f1s = [sk.f1_score(labels, scores >= t) for t in candidates]
-    assert 0 <= threshold <= 1
-    assert chosen == max(f1s)
-    # Of equals it is the lowest: every candidate below it that calls other patches is worse.
-    called = (scores >= threshold).sum()
-    assert all(
-        f1 < chosen
-        for t, f1 in zip(candidates, f1s, strict=True)
-        if t < threshold and (scores >= t).sum() != called
-    )
-
-
-def test_the_threshold_is_midway_between_scores() -> None:
-    assert choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9]) == pytest.approx(0.4)
-    # All called nodules: midway between the lowest score and 0.
-    assert choose_threshold([1, 0, 1], [0.2, 0.3, 0.4]) == pytest.approx(0.1)
-    # No midpoint between neighbouring floats: the upper one separates them, the lower would not.
-    upper = float(np.nextafter(0.5, 1))
-    assert choose_threshold([0, 1], [0.5, upper]) == upper
-
-
-def test_of_equal_f1_the_threshold_that_finds_more_nodules_wins() -> None:
-    labels, scores = [1, 0, 0, 1, 0], [0.9, 0.8, 0.7, 0.6, 0.1]
-    f1 = {t: sk.f1_score(labels, np.array(scores) >= t) for t in (0.85, 0.35)}
-    assert f1[0.85] == f1[0.35]
-    assert choose_threshold(labels, scores) == pytest.approx(0.35)
-
-
-@given(labelled_scores(), st.randoms(use_true_random=False))
-def test_the_threshold_ignores_the_order_of_patches(
-    data: tuple[np.ndarray, np.ndarray], random: object
-) -> None:
-    labels, scores = data
-    order = list(range(len(labels)))
-    random.shuffle(order)  # type: ignore[attr-defined]
-    assert choose_threshold(labels[order], scores[order]) == choose_threshold(labels, scores)
-
-
-@pytest.mark.parametrize(
-    ("labels", "scores", "message"),
-    [
-        (
-            [0, 0],
-            [0.1, 0.2],
-            r"with and without a nodule in part 'validation'.*0 with label 1 of 2",
-        ),
-        ([1, 1], [0.1, 0.2], "2 with label 1 of 2"),
-        ([], [], "0 with label 1 of 0"),
-        ([0, 1], [0.1, float("nan")], r"from 0 to 1.*score=nan at patch 1"),
-        ([0, 1], [0.1, 1.5], r"score=1\.5 at patch 1 \(1 such"),
-        ([0, 2], [0.1, 0.5], r"labels 0 or 1.*label=2 at patch 1"),
-        ([0, 1], [0.5], r"shapes \(2,\) and \(1,\)"),
-    ],
-)
-def test_a_threshold_is_not_chosen_on_bad_input(
-    labels: list[int], scores: list[float], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        choose_threshold(labels, scores)
-
-
 # --- every metric, against scikit-learn
+
+
+def test_calls_by_several_thresholds_are_measured_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 300)
+    scores = np.clip(labels * 0.3 + rng.random(300) * 0.7, 0, 1).round(2)
+    called = scores >= np.where(np.arange(300) < 150, 0.4, 0.6)
+    resamples = resample_patients(list(map(str, range(300))), 50, 0)
+    metrics = measure_calls(labels == 1, scores, called, resamples)
+    assert metrics["n"] == {"patches": 300, "positive": int(labels.sum())}
+    assert metrics["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels, scores))
+    wanted = sk.average_precision_score(labels, scores)
+    assert metrics["average_precision"]["value"] == pytest.approx(wanted)
+    assert metrics["f1"]["value"] == pytest.approx(sk.f1_score(labels, called))
+    assert metrics["f1"]["low"] < metrics["f1"]["value"] < metrics["f1"]["high"]
 
 
 @settings(deadline=None)

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nodules.jobs import checkpoint
 from nodules.jobs.checkpoint import Checkpoint, digest
 from nodules.jobs.workers import Workers, run_unordered
+from nodules.patches import cutting
 from nodules.patches import store as patches_module
 from nodules.patches.cutting import CutTask, cut_scan
 from nodules.patches.grid import PatchShape
@@ -132,7 +132,7 @@ def test_what_was_kept_is_never_stale(tmp_path, monkeypatch, change):
         sampling = dataclasses.replace(sampling, candidates_per_scan=1)
     elif change == "code":
         monkeypatch.setattr(CutTask, "__init__", with_other_code(CutTask.__init__))
-        monkeypatch.setattr(checkpoint, "CODE", "other")
+        monkeypatch.setattr(cutting, "CODE", "other")
     if change in ("seed", "size", "candidates", "code"):
         cut_again.update(kept)
     assert set(run(tmp_path, monkeypatch, volumes, sampling)) == cut_again
@@ -189,7 +189,7 @@ def test_an_address_that_nobody_answers_is_told():
 
 
 def test_a_worker_of_other_code_is_refused(whole, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "CODE", "other")
+    monkeypatch.setattr(cutting, "CODE", "other")
     tables = tables_of([scan(k) for k in range(N_SCANS)])
     with pytest.raises(ValueError, match=r"Expected workers .* Received: one that runs other"):
         make_patches(whole / "subset0.zip", 0, tables, SAMPLING, tmp_path / "out")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import re
-import threading
-import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +12,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras.src.applications import vgg16 as keras_vgg16
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
-from nodules.download.fetch import Remote
 from nodules.networks.build import ARCHITECTURES, build_model
-from nodules.networks.file import save_model
-from nodules.networks.inference import predict
-from nodules.networks.vgg16_weights import IMAGENET, imagenet_weights
+from nodules.networks.file import predict, save_model
 from nodules.training.augmentation import Augmentation
 from nodules.training.examples import Examples
 from nodules.training.fit import Fit, train
@@ -169,51 +160,6 @@ def test_absent_weights_are_told(tmp_path: Path):
         small_vgg16(weights=str(tmp_path / "none.h5"))
 
 
-def test_the_pinned_file_is_keras_own():
-    assert IMAGENET.url == keras_vgg16.WEIGHTS_PATH_NO_TOP
-    source = Path(keras_vgg16.__file__).read_text(encoding="utf-8")
-    notop = source[source.rindex("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5") :]
-    assert re.search(r'file_hash="(\w+)"', notop).group(1) == IMAGENET.md5
-
-
-def test_without_a_network_it_is_told_quickly_what_to_put_where(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    # Nothing answers there, with or without a network.
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    start = time.monotonic()
-    with pytest.raises(ConnectionError, match="ImageNet") as caught:
-        small_vgg16(weights="imagenet")
-    assert time.monotonic() - start < 20
-    for part in (IMAGENET.url, IMAGENET.md5, str(tmp_path / "models" / IMAGENET.name)):
-        assert part in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_weights_are_fetched_once_and_never_wrong(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    (tmp_path / "web").mkdir()
-    data = b"weights" * 1000
-    (tmp_path / "web" / "w.h5").write_bytes(data)
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
-    handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        remote = Remote(
-            "w.h5",
-            f"http://127.0.0.1:{server.server_port}/w.h5",
-            len(data),
-            hashlib.md5(data).hexdigest(),
-        )
-        path = imagenet_weights(remote)
-        server.shutdown()
-    assert path == tmp_path / "home" / "models" / "w.h5"
-    # The server is gone.
-    assert imagenet_weights(remote).read_bytes() == data
-    path.write_bytes(data[:-1])
-    with pytest.raises(ValueError, match=rf"{path}: Expected md5 {remote.md5}. Received: "):
-        imagenet_weights(remote)
-
-
 def test_a_cnn3d_is_saved_and_opens_with_keras_alone(tmp_path: Path):
     model = build_model("cnn3d", "classifier", 3, 65, WINDOW_HU, 0.3)
     save_model(model, tmp_path / "m.keras")
@@ -250,9 +196,9 @@ def test_running_the_frozen_part_once_changes_nothing_but_the_time(large_weights
     targets = rng.uniform(8, 24, (20, 3)).astype("f4")
     examples = Examples(random_hu(20, 1), targets, np.ones(20, "f4"))
     settings = {"weights": str(large_weights), "frozen_layers": 11, "dropout": 0.3}
-    fit = Fit(1e-4, 8, 2, 2, None, 0)
+    fit = Fit(learning_rate=1e-4, batch_size=8, epochs=2, patience=2, augmentation=None, seed=0)
     # Changes that change nothing, but that must be asked for every epoch.
-    same = Augmentation(0, 0, 0, 0, flips=False)
+    same = Augmentation(rotation_deg=0, shift=0, shear_deg=0, zoom=0, flips=False)
     histories, answers = [], []
     for way in (fit, replace(fit, augmentation=same)):
         model = small_vgg16("localizer", **settings)

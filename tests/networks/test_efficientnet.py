@@ -15,8 +15,7 @@ from nodules.detection.dense import find_obstacle
 from nodules.networks import efficientnet_weights
 from nodules.networks.build import build_model
 from nodules.networks.efficientnet_weights import imagenet_weights, read_state
-from nodules.networks.file import save_model
-from nodules.networks.inference import predict
+from nodules.networks.file import predict, save_model
 
 WINDOW_HU = (-1000.0, 400.0)
 

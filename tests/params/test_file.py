@@ -120,6 +120,9 @@ TRAIN = [
     ("warmup_epochs", -1),
     ("warmup_epochs", 60),
     ("weight_decay", 1.5),
+    ("ema_momentum", 1),
+    ("ema_momentum", -0.1),
+    ("gradient_clip_norm", -1),
     ("mixed_precision", "yes"),
     ("seed", -1),
 ]

@@ -10,10 +10,11 @@ from scipy import stats
 
 from nodules.scans.geometry import AIR_HU
 from nodules.training.augmentation import Augmentation, move_labels, move_patches
+from nodules.training.batches import ShuffledBatches
 from nodules.training.examples import Examples
-from nodules.training.fit import Batches, Fit
 
 SIZE_PX = 65
+STILL = Augmentation(rotation_deg=0, shift=0, shear_deg=0, zoom=0, flips=False)
 
 
 def disc(x_px: float, y_px: float, diameter_px: float) -> np.ndarray:
@@ -62,7 +63,7 @@ def test_labels_move_with_what_they_label(augmentation, seed, x_px, y_px, diamet
 def test_no_change_is_no_change():
     rng = np.random.default_rng(0)
     images = rng.integers(-1000, 1000, (3, 2, SIZE_PX, SIZE_PX)).astype(np.int16)
-    maps = Augmentation(0, 0, 0, 0, flips=False).draw(rng, 3, SIZE_PX)
+    maps = STILL.draw(rng, 3, SIZE_PX)
     np.testing.assert_array_equal(move_patches(images, *maps), images)
 
 
@@ -78,9 +79,8 @@ def test_a_flip_is_numpys_flip_and_keeps_the_centre(mirror, axis):
 
 
 def test_maps_stay_within_what_was_asked():
-    matrices, shifts = Augmentation(40, 0.2, 0, 0.2, flips=True).draw(
-        np.random.default_rng(0), 1000, SIZE_PX
-    )
+    changes = replace(STILL, rotation_deg=40, shift=0.2, zoom=0.2, flips=True)
+    matrices, shifts = changes.draw(np.random.default_rng(0), 1000, SIZE_PX)
     assert np.abs(shifts).max() <= 0.2 * SIZE_PX
     scale = np.sqrt(np.abs(np.linalg.det(matrices)))
     assert 0.8 <= scale.min() < 0.82
@@ -102,19 +102,18 @@ def test_batches_move_labels_with_what_they_label(augmentation, seed, x_px, y_px
     image = disc(x_px, y_px, diameter_px)[None]
     label = np.array([[x_px, y_px, diameter_px]], np.float32)
     examples = Examples(image, label, np.ones(1, np.float32))
-    fit = Fit(1e-3, 1, 1, 1, augmentation, seed)
-    moved_image, moved_label, _ = Batches(examples, fit)[0]
+    moved_image, moved_label, _ = ShuffledBatches(examples, 1, augmentation, seed)[0]
     np.testing.assert_allclose(measure(moved_image[0]), moved_label[0], atol=0.1)
 
 
-def test_what_is_shaken_moves_as_what_is_not():
+def test_what_is_noisy_moves_as_what_is_not():
     images = np.stack([disc(30, 33, 10)] * 8)
     labels = np.tile(np.array([[30, 33, 10]], np.float32), (8, 1))
     examples = Examples(images, labels, np.ones(8, np.float32))
-    still = Augmentation(40, 0.1, 11, 0.2, flips=True)
-    shaken = replace(still, jitter_hu=50, noise_hu=30)
+    quiet = Augmentation(rotation_deg=40, shift=0.1, shear_deg=11, zoom=0.2, flips=True)
+    noisy = replace(quiet, jitter_hu=50, noise_hu=30)
     (calm, calm_labels, _), (rough, rough_labels, _) = (
-        Batches(examples, Fit(1e-3, 8, 1, 1, changes, seed=3))[0] for changes in (still, shaken)
+        ShuffledBatches(examples, 8, changes, seed=3)[0] for changes in (quiet, noisy)
     )
     np.testing.assert_array_equal(calm_labels, rough_labels)
     difference = rough.astype(float) - calm
@@ -127,10 +126,10 @@ def test_what_is_shaken_moves_as_what_is_not():
 def test_offsets_are_even_over_their_range_and_noise_is_normal():
     air = np.full((2000, 1, 5, 5), AIR_HU, np.int16)
     rng = np.random.default_rng(0)
-    offsets = Augmentation(0, 0, 0, 0, flips=False, jitter_hu=40).shake(rng, air) - AIR_HU
+    offsets = replace(STILL, jitter_hu=40).add_noise(rng, air) - AIR_HU
     assert (offsets == offsets[:, :, :1, :1]).all()
     assert stats.kstest(offsets[:, 0, 0, 0], stats.uniform(-40, 80).cdf).pvalue > 0.01
-    noise = Augmentation(0, 0, 0, 0, flips=False, noise_hu=25).shake(rng, air) - AIR_HU
+    noise = replace(STILL, noise_hu=25).add_noise(rng, air) - AIR_HU
     assert noise.std() == pytest.approx(25, rel=0.02)
     assert np.abs(noise.mean()) < 0.5
     # Each pixel by itself.
@@ -140,9 +139,9 @@ def test_offsets_are_even_over_their_range_and_noise_is_normal():
 def test_values_stay_in_int16_and_nothing_asked_changes_nothing():
     rng = np.random.default_rng(0)
     ends = np.array([-32768, 32767, -3024, -1000], np.int16).reshape(4, 1, 1, 1)
-    shaken = Augmentation(0, 0, 0, 0, flips=False, jitter_hu=500, noise_hu=500).shake(rng, ends)
-    assert shaken.dtype == np.int16
-    assert np.abs(shaken.astype(int) - ends.astype(int)).max() < 4000
+    noisy = replace(STILL, jitter_hu=500, noise_hu=500).add_noise(rng, ends)
+    assert noisy.dtype == np.int16
+    assert np.abs(noisy.astype(int) - ends.astype(int)).max() < 4000
     before = rng.bit_generator.state
-    assert Augmentation(9, 0.1, 0, 0, flips=True).shake(rng, ends) is ends
+    assert replace(STILL, rotation_deg=9, shift=0.1, flips=True).add_noise(rng, ends) is ends
     assert rng.bit_generator.state == before

@@ -38,7 +38,7 @@ import keras
 import numpy as np
 from nodules.training.augmentation import Augmentation
 from nodules.training.devices import find_devices
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict
 from nodules.networks.build import build_model
 from nodules.training.examples import Examples
 from nodules.training.frozen import features_of
@@ -52,7 +52,10 @@ weights = rng.uniform(0.5, 1.5, 97).astype(np.float32)
 examples = Examples(images, labels, weights)
 validation = Examples(images[:33], labels[:33], weights[:33])
 # Small steps: where rounding turns the sign of a tiny gradient, Adam goes the other way.
-fit = Fit(3e-4, 32, 2, 2, Augmentation(40, 0.2, 11, 0.2, flips=True), 1)
+fit = Fit(
+    learning_rate=3e-4, batch_size=32, epochs=2, patience=2, seed=1, ema_momentum=0.5,
+    augmentation=Augmentation(rotation_deg=40, shift=0.2, shear_deg=11, zoom=0.2, flips=True),
+)
 folder = Path(how["folder"])
 initial = folder / "initial.weights.h5"
 for name, count in how["trainings"]:

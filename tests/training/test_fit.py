@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from nodules.networks.build import ARCHITECTURES, build_model
-from nodules.networks.file import save_model
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict, save_model
 from nodules.training.augmentation import Augmentation
+from nodules.training.batches import ShuffledBatches
 from nodules.training.examples import Examples, make_examples
-from nodules.training.fit import Batches, Fit, train
+from nodules.training.fit import Fit, train
+from nodules.training.optimizers import make_optimizer
 
 WINDOW_HU = (-1000.0, 400.0)
 
@@ -115,7 +116,7 @@ def test_balanced_classes_weigh_the_same():
 def test_batches_hold_every_patch_once_an_epoch_in_a_new_order():
     images = np.arange(10, dtype=np.int16)[:, None, None, None] + np.zeros((1, 1, 5, 5), np.int16)
     examples = Examples(images, np.arange(10, dtype="f4")[:, None], np.ones(10, "f4"))
-    batches = Batches(examples, fit(batch_size=4))
+    batches = ShuffledBatches(examples, 4, None, seed=1)
     epochs = []
     for epoch in range(2):
         batches.begin(epoch)
@@ -131,9 +132,8 @@ def test_batches_hold_every_patch_once_an_epoch_in_a_new_order():
 def test_augmented_batches_are_alike_for_the_same_seed_only():
     images, index = discs(8, seed=0)
     examples = make_examples(images, index, "localizer")
-    changes = Augmentation(40, 0.2, 10, 0.2, flips=True)
-    one, same = (Batches(examples, fit(augmentation=changes))[0] for _ in range(2))
-    other = Batches(examples, fit(augmentation=changes, seed=2))[0]
+    changes = Augmentation(rotation_deg=40, shift=0.2, shear_deg=10, zoom=0.2, flips=True)
+    one, same, other = (ShuffledBatches(examples, 8, changes, seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one[0], same[0])
     np.testing.assert_array_equal(one[1], same[1])
     assert (one[1] != other[1]).any()
@@ -154,3 +154,77 @@ def test_a_saved_model_says_the_same_without_its_optimizer_and_leaves_nothing_be
     np.testing.assert_array_equal(
         predict(load_model(tmp_path / "m.keras"), images), predict(model, images)
     )
+
+
+def small_classifier() -> tuple[keras.Model, Examples, Examples]:
+    """A network that learns in no time, and what it learns from and is validated on."""
+    keras.utils.set_random_seed(3)
+    hu = keras.Input((1, 9, 9), dtype="int16")
+    x = keras.layers.Rescaling(1 / 500)(hu)
+    x = keras.layers.Dense(8, activation="tanh")(keras.layers.Flatten()(x))
+    model = keras.Model(hu, keras.layers.Dense(1, activation="sigmoid")(x))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (60, 1)).astype(np.float32)
+    images = rng.normal(100 * labels[:, :, None, None], 300, (60, 1, 9, 9)).astype(np.int16)
+    weights = np.ones(60, np.float32)
+    parts = [Examples(images[s], labels[s], weights[s]) for s in (np.s_[:40], np.s_[40:])]
+    return model, parts[0], parts[1]
+
+
+def test_averaged_weights_are_a_running_mean_of_those_that_are_trained():
+    how = fit(batch_size=8, epochs=3, ema_momentum=0.8, weight_decay=0.01, learning_rate=0.02)
+    model, training, _ = small_classifier()
+    outcome = train(model, training, None, "classifier", how)
+    assert list(outcome.history.columns) == ["epoch", "accuracy", "loss"]
+    assert outcome.best_epoch == 3
+    # The same steps one by one, averaged outside of Keras.
+    twin, _, _ = small_classifier()
+    twin.compile(make_optimizer(twin, 0.02, 0.01, "constant", 0, 15), "binary_crossentropy")
+    batches = ShuffledBatches(training, 8, None, how.seed)
+    means: list[np.ndarray] = []
+    for epoch in range(3):
+        batches.begin(epoch)
+        for batch in range(5):
+            twin.train_on_batch(*batches[batch])
+            now = [weight.astype(np.float64) for weight in twin.get_weights()]
+            pairs = zip(means or now, now, strict=True)
+            means = [0.8 * mean + 0.2 * weight for mean, weight in pairs]
+    for averaged, mean, last in zip(model.get_weights(), means, twin.get_weights(), strict=True):
+        assert np.abs(mean - last).max() > 1e-3
+        np.testing.assert_allclose(averaged, mean, atol=1e-5)
+
+
+def test_averaged_weights_are_those_validated_and_kept_while_training_goes_on_with_the_others():
+    losses = {}
+    for ema_momentum in (0.0, 0.9):
+        model, training, validation = small_classifier()
+        how = fit(batch_size=8, epochs=4, patience=4, learning_rate=0.02, ema_momentum=ema_momentum)
+        outcome = train(model, training, validation, "classifier", how)
+        scores = predict(model, validation.images_hu).astype(np.float64)
+        error = -np.log(np.where(validation.targets == 1, scores, 1 - scores)).mean()
+        best = outcome.history.set_index("epoch").loc[outcome.best_epoch]
+        assert best["val_loss"] == outcome.history["val_loss"].min()
+        assert best["val_loss"] == pytest.approx(error, rel=1e-5)
+        losses[ema_momentum] = outcome.history
+    # Swapping two sets of weights rounds them.
+    np.testing.assert_allclose(losses[0.9]["loss"], losses[0.0]["loss"], rtol=1e-5)
+    assert np.abs(losses[0.9]["val_loss"] - losses[0.0]["val_loss"]).min() > 1e-3
+
+
+def test_without_validation_all_epochs_are_run_and_the_last_weights_kept():
+    model, training, validation = small_classifier()
+    how = fit(batch_size=8, epochs=3, patience=1, learning_rate=0.02)
+    assert len(train(model, training, None, "classifier", how).history) == 3
+    # Validation changes nothing of how training goes on.
+    twin, _, _ = small_classifier()
+    ends: list[list[np.ndarray]] = []
+    train(
+        twin,
+        training,
+        validation,
+        "classifier",
+        fit(batch_size=8, epochs=3, patience=3, learning_rate=0.02),
+        on_epoch=lambda _: ends.append(twin.get_weights()),
+    )
+    for kept, last in zip(model.get_weights(), ends[2], strict=True):
+        np.testing.assert_array_equal(kept, last)

@@ -10,11 +10,17 @@ import pytest
 from scipy import stats
 
 from nodules.networks.build import build_model
-from nodules.networks.file import save_model
-from nodules.networks.inference import load_model, predict
+from nodules.networks.file import load_model, predict, save_model
 from nodules.training.examples import make_examples
 from nodules.training.fit import train
-from nodules.training.losses import Loss, make_loss, make_plain_metric, normal_nll, training_network
+from nodules.training.losses import (
+    Loss,
+    make_loss,
+    make_plain_metric,
+    normal_nll,
+    plain_losses,
+    training_network,
+)
 from nodules.training.precision import mixed_copy
 from tests.training.test_fit import WINDOW_HU, discs, fit
 
@@ -145,3 +151,15 @@ def test_mixed_precision_trains_a_model_that_knows_nothing_of_it(tmp_path):
     served = load_model(tmp_path / "m.keras")
     assert {layer.compute_dtype for layer in served.layers if layer.name != "hu"} == {"float32"}
     np.testing.assert_array_equal(predict(served, images), predict(model, images))
+
+
+def test_losses_are_named_alike_whatever_is_minimised():
+    assert plain_losses({"loss": 1.0, "val_loss": 2.0}) == {"loss": 1.0, "val_loss": 2.0}
+    logs = {"loss": -1.0, "plain": 1.0, "accuracy": 0.5, "val_loss": -2.0, "val_plain": 2.0}
+    assert plain_losses(logs) == {
+        "objective": -1.0,
+        "loss": 1.0,
+        "accuracy": 0.5,
+        "val_objective": -2.0,
+        "val_loss": 2.0,
+    }

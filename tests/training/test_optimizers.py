@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodules.training.optimizers import WarmUp, make_optimizer
+
+# Weights of at most about 2 after at most 4 steps, each of a dozen roundings in float32, whose
+# second moments are sums of squares: 1 - 0.999^step loses three digits of float32's seven.
+ADAM_ATOL = 1e-4
 
 
 @settings(max_examples=30)
@@ -61,7 +67,56 @@ def test_an_optimizer_follows_the_schedule():
     assert moved == pytest.approx([0.05, 0.1, 0.1, 0.05, 0.0], abs=1e-5)
 
 
+def adam(weights: np.ndarray, gradients: list[np.ndarray], rate: float) -> Iterator[np.ndarray]:
+    """Weights after each step of Adam (Kingma and Ba, 2015, algorithm 1), in float64."""
+    first, second = np.zeros(weights.shape), np.zeros(weights.shape)
+    for step, gradient in enumerate(gradients, start=1):
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        sd = np.sqrt(second / (1 - 0.999**step)) + 1e-7
+        weights = weights - rate * first / (1 - 0.9**step) / sd
+        yield weights
+
+
+def test_long_gradients_are_cut_and_short_ones_are_not():
+    model = dense()
+    optimizer = make_optimizer(model, 0.1, 0.0, "constant", 0, 10, gradient_clip_norm=1.0)
+    optimizer.build(model.trainable_variables)
+    kernel = np.array(model.get_weights()[0], np.float64)
+    drawn = np.random.default_rng(0).normal(size=(3, 3, 2))
+    # Of norm 5, 1 / 2 and 5: Adam's steps would not tell a constant factor.
+    gradients = [norm * g / np.linalg.norm(g) for norm, g in zip((5, 0.5, 5), drawn, strict=True)]
+    for gradient in gradients:
+        # The bias's own is short enough: each is measured by itself.
+        optimizer.apply([gradient.astype(np.float32), np.full(2, 0.1, np.float32)])
+    cut = [g / max(1, np.linalg.norm(g)) for g in gradients]
+    wanted, uncut = (list(adam(kernel, of, 0.1))[-1] for of in (cut, gradients))
+    assert np.abs(wanted - uncut).max() > 1e-2
+    np.testing.assert_allclose(model.get_weights()[0], wanted, atol=ADAM_ATOL)
+    bias = list(adam(np.ones(2), [np.full(2, 0.1)] * 3, 0.1))[-1]
+    np.testing.assert_allclose(model.get_weights()[1], bias, atol=ADAM_ATOL)
+
+
+def test_the_running_mean_of_the_weights_takes_their_place_at_the_end():
+    model = dense()
+    optimizer = make_optimizer(model, 0.1, 0.0, "constant", 0, 10, ema_momentum=0.75)
+    optimizer.build(model.trainable_variables)
+    kernel = np.array(model.get_weights()[0], np.float64)
+    gradients = list(np.random.default_rng(0).normal(size=(4, 3, 2)))
+    steps = list(adam(kernel, gradients, 0.1))
+    mean = steps[0]
+    for gradient, weights in zip(gradients, steps, strict=True):
+        optimizer.apply([gradient.astype(np.float32), np.zeros(2, np.float32)])
+        np.testing.assert_allclose(model.get_weights()[0], weights, atol=ADAM_ATOL)
+        mean = 0.75 * mean + 0.25 * weights
+    assert np.abs(mean - steps[-1]).max() > 1e-2
+    optimizer.finalize_variable_values(model.trainable_variables)
+    np.testing.assert_allclose(model.get_weights()[0], mean, atol=ADAM_ATOL)
+
+
 def test_nothing_asked_for_is_plain_adam():
     optimizer = make_optimizer(dense(), 0.1, 0.0, "constant", 0, 10)
     assert type(optimizer) is keras.optimizers.Adam
+    assert not optimizer.use_ema
+    assert optimizer.clipnorm is None
     assert float(optimizer.learning_rate) == pytest.approx(0.1)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from nodules.networks.build import build_model
-from nodules.networks.inference import predict
+from nodules.networks.file import predict
 from nodules.training.pooling import pool_first
 
 WINDOW_HU = (-1000.0, 400.0)

@@ -14,16 +14,18 @@ import pandas as pd
 import pytest
 
 from nodules.networks.build import build_model
-from nodules.networks.inference import predict
+from nodules.networks.file import predict
 from nodules.training.augmentation import Augmentation
 from nodules.training.examples import Examples, make_examples
 from nodules.training.fit import Outcome, train
 from nodules.training.losses import Loss
-from nodules.training.resume import open_checkpoint, plain_losses
+from nodules.training.resume import open_checkpoint
 from tests.places import ROOT
 from tests.training.test_fit import WINDOW_HU, discs, fit
 
-# All that holds a state is on: dropout, augmentation, the schedule, AdamW, a second head.
+NOISE = Augmentation(rotation_deg=40, shift=0.2, shear_deg=11, zoom=0.2, flips=True, noise_hu=1)
+
+# All that holds a state is on: dropout, augmentation, the schedule, AdamW, averages, a second head.
 TRAIN = """
 import json, os, signal, sys
 from dataclasses import asdict
@@ -38,7 +40,7 @@ from nodules.training.examples import make_examples
 from nodules.training.fit import fix_seeds, train
 from tests.training.test_fit import WINDOW_HU, discs, fit
 
-folder, scratch, kill_in = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+folder, scratch, kill_in, epochs = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:5])
 
 def on_epoch(history):
     print("epochs:", len(history), flush=True)
@@ -47,13 +49,16 @@ def on_epoch(history):
 
 images, index = discs(96, seed=0)
 examples = make_examples(images, index, "localizer")
-held_out = make_examples(*discs(32, seed=1), "localizer")
+held_out = make_examples(*discs(32, seed=1), "localizer") if sys.argv[5] == "validated" else None
 fix_seeds(7, deterministic=True)
 model = build_model("cnn", "localizer", 1, 65, WINDOW_HU, 0.3)
 how = fit(
-    learning_rate=0.004, epochs=10, patience=2, batch_size=32, schedule="cosine", warmup_epochs=1,
-    weight_decay=0.01, loss=Loss(localizer="heteroscedastic"),
-    augmentation=Augmentation(20, 0.1, 5, 0.1, flips=True, noise_hu=20),
+    learning_rate=0.004, epochs=epochs, patience=2, batch_size=32, schedule="cosine",
+    warmup_epochs=1, weight_decay=0.01, ema_momentum=0.5, gradient_clip_norm=1.0,
+    loss=Loss(localizer="heteroscedastic"),
+    augmentation=Augmentation(
+        rotation_deg=20, shift=0.1, shear_deg=5, zoom=0.1, flips=True, noise_hu=20
+    ),
 )
 outcome = train(model, examples, held_out, "localizer", how, scratch, on_epoch)
 folder.mkdir()
@@ -63,32 +68,52 @@ write_csv(folder / "history.csv", outcome.history)
 """
 
 
-def run(folder: Path, scratch: Path, kill_in: int) -> subprocess.CompletedProcess[str]:
-    code = TRAIN.format(root=str(ROOT))
-    line = [sys.executable, "-c", code, str(folder), str(scratch), str(kill_in)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+class Runs:
+    """Processes that train in one way, each into a folder of its own."""
+
+    def __init__(self, folder: Path, epochs: int, validated: str) -> None:
+        self._folder = folder
+        self._how = [str(epochs), validated]
+
+    def run(self, name: str, scratch: str, kill_in: int = 0) -> subprocess.CompletedProcess[str]:
+        where = [str(self._folder / name), str(self._folder / scratch), str(kill_in)]
+        line = [sys.executable, "-c", TRAIN.format(root=str(ROOT)), *where, *self._how]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    def check_that_a_kill_changes_nothing(self, kill_in: int, epochs: int) -> None:
+        """Compare with the files in `whole`."""
+        killed = self.run("resumed", "b", kill_in)
+        assert killed.returncode == -signal.SIGKILL
+        assert not (self._folder / "resumed").exists()
+        resumed = self.run("resumed", "b")
+        assert resumed.returncode == 0, resumed.stderr
+        # The epoch that was not kept is done again, those before are not.
+        told = [int(line.split()[1]) for line in resumed.stdout.splitlines()]
+        assert told == list(range(kill_in - 1, epochs + 1))
+        for name in ("model.keras", "history.csv", "rest.json"):
+            whole, same = (self._folder / which / name for which in ("whole", "resumed"))
+            assert whole.read_bytes() == same.read_bytes(), name
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path):
-    whole = run(tmp_path / "whole", tmp_path / "a", kill_in=0)
+    runs = Runs(tmp_path, 10, "validated")
+    whole = runs.run("whole", "a")
     assert whole.returncode == 0, whole.stderr
     best_epoch, _ = json.loads((tmp_path / "whole/rest.json").read_text())
     epochs = len(pd.read_csv(tmp_path / "whole/history.csv"))
     # Killed at the end of the last, before it is kept; the one kept has waited for a better one.
     kill_in = best_epoch + 2
     assert kill_in == epochs < 10
-    killed = run(tmp_path / "resumed", tmp_path / "b", kill_in)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "resumed").exists()
-    resumed = run(tmp_path / "resumed", tmp_path / "b", kill_in=0)
-    assert resumed.returncode == 0, resumed.stderr
-    # The epoch that was not kept is done again, those before are not.
-    told = [int(line.split()[1]) for line in resumed.stdout.splitlines()]
-    assert told == list(range(kill_in - 1, epochs + 1))
-    for name in ("model.keras", "history.csv", "rest.json"):
-        assert (tmp_path / "whole" / name).read_bytes() == (
-            tmp_path / "resumed" / name
-        ).read_bytes(), name
+    runs.check_that_a_kill_changes_nothing(kill_in, epochs)
+
+
+def test_so_does_one_without_validation(tmp_path: Path):
+    runs = Runs(tmp_path, 4, "not validated")
+    whole = runs.run("whole", "a")
+    assert whole.returncode == 0, whole.stderr
+    assert json.loads((tmp_path / "whole/rest.json").read_text())[0] == 4
+    assert len(pd.read_csv(tmp_path / "whole/history.csv")) == 4
+    runs.check_that_a_kill_changes_nothing(3, 4)
 
 
 def small() -> tuple[keras.Model, Examples]:
@@ -99,7 +124,9 @@ def small() -> tuple[keras.Model, Examples]:
     )
 
 
-def test_one_that_was_over_is_only_told_again(tmp_path: Path):
+@pytest.mark.parametrize("is_validated", [True, False])
+@pytest.mark.parametrize("ema_momentum", [0.0, 0.9])
+def test_one_that_was_over_is_only_told_again(tmp_path: Path, is_validated, ema_momentum):
     outcomes: list[Outcome] = []
     scores, seen = [], []
     for _ in range(2):
@@ -109,9 +136,9 @@ def test_one_that_was_over_is_only_told_again(tmp_path: Path):
             train(
                 model,
                 examples,
-                examples,
+                examples if is_validated else None,
                 "classifier",
-                fit(epochs=2),
+                fit(epochs=2, ema_momentum=ema_momentum),
                 tmp_path / "s",
                 lambda history, told=told: told.append(len(history)),
             )
@@ -145,10 +172,12 @@ def test_trainings_are_told_apart_by_all_that_decides_them(tmp_path: Path):
         key(dropout=0.3),
         key(decisive=fit(loss=Loss(focal_gamma=2))),
         key(decisive=fit(deterministic=False)),
-        key(decisive=fit(augmentation=Augmentation(40, 0.2, 11, 0.2, flips=True, noise_hu=1))),
+        key(decisive=fit(augmentation=NOISE)),
+        key(decisive=fit(ema_momentum=0.9)),
+        key(decisive=fit(gradient_clip_norm=1.0)),
     ]
     assert key() == key()
-    assert len({key(), *others}) == 6
+    assert len({key(), *others}) == 8
 
 
 def test_a_training_that_diverges_says_so():
@@ -157,15 +186,3 @@ def test_a_training_that_diverges_says_so():
     model = build_model("cnn", "localizer", 1, 65, WINDOW_HU, 0.0)
     with pytest.raises(ValueError, match=r"stay finite\. Received: loss=\w+ in epoch 1; a lower"):
         train(model, examples, examples, "localizer", fit(epochs=2))
-
-
-def test_losses_are_named_alike_whatever_is_minimised():
-    assert plain_losses({"loss": 1.0, "val_loss": 2.0}) == {"loss": 1.0, "val_loss": 2.0}
-    logs = {"loss": -1.0, "plain": 1.0, "accuracy": 0.5, "val_loss": -2.0, "val_plain": 2.0}
-    assert plain_losses(logs) == {
-        "objective": -1.0,
-        "loss": 1.0,
-        "accuracy": 0.5,
-        "val_objective": -2.0,
-        "val_loss": 2.0,
-    }

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from nodules.evaluation.bootstrap import resample_patients
-from nodules.evaluation.classifier import choose_threshold
-from studies.real_patches.cross_validate import measure, nested_scores
+from nodules.evaluation.threshold import choose_threshold
+from studies.real_patches.cross_validate import nested_scores, summarise_folds
 from studies.real_patches.data import (
     LabelledPatches,
     group_duplicates,
@@ -147,13 +146,13 @@ def test_what_is_no_npz_is_refused(tmp_path: Path):
 def test_each_fold_is_left_out_by_two_neighbouring_networks():
     labels = np.arange(60) % 2
     folds = np.arange(60) % 5
-    tasks = list_tasks(patches(labels), folds, Recipe("resnet"), 7)
+    tasks = list_tasks(patches(labels), folds, Recipe(architecture="resnet"), 7)
     assert [task.pair for task in tasks] == [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
     assert [task.seed for task in tasks] == [7, 8, 9, 10, 11]
     assert len({task.key for task in tasks}) == 5
-    assert {task.key for task in list_tasks(patches(labels), folds, Recipe("resnet"), 7)} == {
-        task.key for task in tasks
-    }
+    assert {
+        task.key for task in list_tasks(patches(labels), folds, Recipe(architecture="resnet"), 7)
+    } == {task.key for task in tasks}
 
 
 def test_a_fold_is_scored_and_its_threshold_chosen_without_it():
@@ -180,19 +179,19 @@ def test_a_fold_is_scored_and_its_threshold_chosen_without_it():
     assert (again[around] != thresholds[around]).any()
 
 
-def test_metrics_are_scikit_learns():
-    rng = np.random.default_rng(5)
-    labels = rng.integers(0, 2, 300)
-    scores = np.clip(labels * 0.3 + rng.random(300) * 0.7, 0, 1).round(2)
-    thresholds = np.where(np.arange(300) < 150, 0.4, 0.6)
-    metrics = measure(
-        labels, scores, thresholds, resample_patients(list(map(str, range(300))), 50, 0)
-    )
-    assert metrics["roc_auc"]["value"] == pytest.approx(roc_auc_score(labels, scores))
-    wanted = average_precision_score(labels, scores)
-    assert metrics["average_precision"]["value"] == pytest.approx(wanted)
-    assert metrics["f1"]["value"] == pytest.approx(f1_score(labels, scores >= thresholds))
-    assert metrics["f1"]["low"] < metrics["f1"]["value"] < metrics["f1"]["high"]
+def test_the_spread_over_folds_is_that_of_their_values():
+    rng = np.random.default_rng(2)
+    folds = np.arange(120) % 3
+    labels = rng.integers(0, 2, 120)
+    scores = np.clip(0.3 * labels + rng.uniform(0, 0.7, 120), 0, 1)
+    summary = summarise_folds(patches(labels), folds, scores, np.full(120, 0.5))
+    for name in ("roc_auc", "average_precision", "f1", "precision", "recall"):
+        values = [fold[name]["value"] for fold in summary["folds"]]
+        spread = summary["over_folds"][name]
+        assert spread["by_fold"] == dict(zip("012", values, strict=True))
+        assert spread["mean"] == pytest.approx(np.mean(values))
+        assert spread["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert summary["pooled"]["n"] == {"patches": 120, "positive": int(labels.sum())}
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:

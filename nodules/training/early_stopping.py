@@ -1,0 +1,60 @@
+"""Stopping a training that gets no better, and finding the epoch that was best."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from nodules.training.losses import plain_losses
+from nodules.training.resume import TrainingState
+
+
+class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
+    """Follows the epochs' losses, and stops where ``val_loss`` has not become lower for too long.
+
+    `keras.callbacks.EarlyStopping` cannot be taken up again, and knows nothing of plain losses.
+    Where weights are averaged, this must come before `keras.callbacks.SwapEMAWeights`: then the
+    best weights are those that were validated, the averaged ones. Without validation no epoch is
+    better than the last, and none stops the training.
+
+    Parameters
+    ----------
+    state
+        Its curves, best epoch and best weights are brought up to date at the end of each epoch.
+    patience
+        Epochs without a lower ``val_loss`` before training stops.
+    """
+
+    def __init__(self, state: TrainingState, patience: int) -> None:
+        super().__init__()
+        self._state = state
+        self._patience = patience
+        self._validated: list[Any] = []
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Keep the weights that were validated."""
+        self._validated = self.model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Take in one epoch's losses."""
+        state = self._state
+        row = plain_losses({name: float(value) for name, value in (logs or {}).items()})
+        for name, value in row.items():
+            if not math.isfinite(value):
+                msg = (
+                    f"Expected a training whose losses stay finite. Received: {name}={value} in "
+                    f"epoch {epoch + 1}; a lower learning_rate may help"
+                )
+                raise ValueError(msg)
+        if (
+            "val_loss" not in row
+            or not state.rows
+            or row["val_loss"] < state.rows[state.best_epoch - 1]["val_loss"]
+        ):
+            state.best_epoch = epoch + 1
+            state.best_weights = self._validated
+        state.rows.append(row)
+        if state.is_over(self.params["epochs"], self._patience):
+            self.model.stop_training = True
