@@ -1,39 +1,71 @@
-# make repro: set everything up and run the pipeline.   make test: set everything up and run all checks.
-
-PYTHON ?= python3.11
+# The first of these that runs makes the environment; `make PYTHON=...` names others. Results do not depend on which.
+PYTHON ?= python3.13 python3.12 python3.11 python3
 VENV := .venv
+# An environment for GPUs stays one until `make clean`, or GPU=0.
+GPU ?= $(if $(wildcard $(VENV)/requirements-gpu.lock),1)
+LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test compare setup lock clean
+.PHONY: repro test check lint docs compare setup lock clean help
 
-repro: setup
+repro: setup ## run the whole pipeline and show the metrics
 	dvc repro
 	python -m nodules summary
 
-test: setup
-	ruff check .
-	ruff format --check .
-	mypy
-	lint-imports
+test: lint docs ## run all checks; slow
 	pytest
 
-# Runs those of reports/experiments.yaml that have not finished; hours, on two cores.
-compare: setup
+# Strict: a warning, a dead link or a missing reference is an error. Needs no network.
+docs: setup ## build the documentation into docs/_build
+	rm -rf docs/_build docs/reference/generated
+	python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build
+
+check: lint ## run what takes a minute or two: before each commit
+	pytest --quick
+
+lint: setup ## check style, spelling, types and imports
+	ruff check .
+	ruff format --check .
+	codespell
+	mypy
+	lint-imports
+
+compare: setup ## run the models of reports/experiments.yaml that have not finished; hours
 	python -m reports.compare
 
-setup: $(VENV)/installed
+setup: $(VENV)/project ## make the environment in .venv; GPU=1: with NVIDIA's libraries, on Linux
 
-# Hashes are checked; bytecode is left to the first import, which halves the time this takes.
-$(VENV)/installed: requirements.lock
-	$(PYTHON) -m venv --clear $(VENV)
+# Hashes are checked. Bytecode is compiled by all cores, and where PYTHONDONTWRITEBYTECODE would leave each
+# process to compile Keras anew; what does not compile (a package's templates) is of no use either.
+$(VENV)/$(LOCK): $(LOCK)
+	@for python in $(PYTHON); do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+			2> /dev/null; then $$python -m venv --clear $(VENV) && exit; fi; \
+	done; \
+	echo "error: Expected Python 3.11, 3.12 or 3.13, with venv. Received: none among $(PYTHON)" >&2; exit 1
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		--require-hashes --requirement requirements.lock
+		--require-hashes --requirement $(LOCK)
+	$(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' --invalidation-mode timestamp $(VENV)/lib || true
+	cp $(LOCK) $@
+
+# The command `nodules`, which runs what is in this folder.
+$(VENV)/project: pyproject.toml $(VENV)/$(LOCK)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
 	touch $@
 
-# Resolve requirements.lock anew from pyproject.toml; needs uv.
-lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
+COMPILE := uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+lock: ## resolve both locks anew from pyproject.toml; needs uv
+	@# For who has no GPU: on Linux tensorflow-cpu, which is the same module in half the bytes.
+	echo "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'" \
+		| $(COMPILE) --group cpu --overrides - --output-file requirements.lock
+	$(COMPILE) --extra gpu --constraints requirements.lock --output-file requirements-gpu.lock
+
+clean: ## remove the environment and the tools' caches
+	rm -rf $(VENV) docs/_build docs/reference/generated .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+		.import_linter_cache
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s%s\n", $$1, $$2}' Makefile

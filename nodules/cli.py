@@ -1,4 +1,4 @@
-"""The command line: ``python -m nodules COMMAND``.
+"""The command line: ``nodules COMMAND``, or ``python -m nodules COMMAND``.
 
 Each command is a module's: what it takes, ``add_arguments``, and what it does, ``run``. These
 modules import what takes long when the command runs, so that help comes at once.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from nodules.froc import command as froc
 from nodules.report import command as summary
+from nodules.sources import command as verify
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in {"froc": froc, "summary": summary}.items():
+    for name, command in {"froc": froc, "summary": summary, "verify": verify}.items():
         added = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY)
         command.add_arguments(added)
         added.set_defaults(run=command.run)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from nodules.params.file import load_params
 from nodules.params.sections import Params
-
-# TensorFlow greets with a dozen lines on its processor; it reads this when it is first imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def parser(stage: str) -> argparse.ArgumentParser:

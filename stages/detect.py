@@ -11,6 +11,7 @@ from nodules.detection.search import Detection, detect_archive
 from nodules.files import write_csv
 from nodules.jobs.workers import Workers
 from nodules.luna16.tables import read_table
+from nodules.networks.compute import compute_environment, one_thread
 from nodules.params.sections import Params
 from nodules.patches.grid import patch_shape
 from nodules.scans.read import list_scans
@@ -39,6 +40,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         ),
         arguments.out,
         Workers(**params.parallel.model_dump()),
+        one_thread(compute_environment(params.compute)),
     )
     write_csv(arguments.scans, scans)
 

@@ -1,7 +1,4 @@
-"""Get one subset's archive of scans, subset{k}.zip, laid out as LUNA16's.
-
-With --verify: check the archives that are there against the pinned checksums instead.
-"""
+"""Get one subset's archive of scans, subset{k}.zip, laid out as LUNA16's."""
 
 from __future__ import annotations
 
@@ -18,11 +15,9 @@ from stages.source import SCRATCH, zenodo
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the archive from the chosen source, or verify those that are there."""
+    """Write the archive from the chosen source."""
     data = params.data
-    if arguments.verify:
-        verify(arguments.out, data)
-    elif data.source == "phantom":
+    if data.source == "phantom":
         plans = plan_scans(data.phantom, [arguments.subset])
         write_subset(plans, arguments.subset, arguments.out, params.parallel.jobs)
     elif data.source == "directory":
@@ -50,26 +45,8 @@ def fetch(subset: int, out: Path, data: DataParams) -> None:
     link_in(out, SCRATCH / out.name)
 
 
-def verify(folder: Path, data: DataParams) -> None:
-    """Print what each archive is; raise unless all are as pinned."""
-    names = [f"subset{subset}.zip" for subset in data.subsets]
-    findings = zenodo(data.zenodo).verify({name: folder / name for name in names})
-    for finding in findings:
-        print(finding)
-    wrong = [finding.name for finding in findings if finding.status != "ok"]
-    if wrong:
-        msg = f"{folder}: Expected every archive with its pinned md5. Received otherwise: {wrong}"
-        raise ValueError(msg)
-
-
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--subset", type=int, help="0..9; needed but with --verify")
-    options.add_argument("--out", type=Path, help="the archive to write, subset{k}.zip")
-    options.add_argument("--verify", action="store_true", help="only check what is in data/raw")
-    chosen = options.parse_args()
-    if chosen.verify:
-        chosen.out = chosen.out or Path("data/raw")
-    elif chosen.subset is None or chosen.out is None:
-        options.error("--subset and --out are needed, or --verify")
-    run(chosen, main)
+    options.add_argument("--subset", type=int, required=True, help="0..9")
+    options.add_argument("--out", type=Path, required=True, help="the archive, subset{k}.zip")
+    run(options.parse_args(), main)

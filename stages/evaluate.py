@@ -14,6 +14,7 @@ from nodules.evaluation.curves import calibration_table, confusion_table, pr_tab
 from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
 from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
+from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import EvaluateParams, Params
 from nodules.patches.read import read_index, read_patches
 from nodules.splits.audit import assign_parts
@@ -29,7 +30,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
-    # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    prepare_process(compute_environment(params.compute))
+    # Imported late: what is wrong with the input need not wait for TensorFlow.
     from nodules.networks.file import load_model, predict
 
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import Params
 from nodules.patches.read import read_index
 from nodules.splits.audit import assign_parts
@@ -16,7 +17,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
-    # Imported late: what is wrong with the input need not wait for TensorFlow and its greeting.
+    prepare_process(compute_environment(params.compute))
+    # Imported late: what is wrong with the input need not wait for TensorFlow.
     from nodules.training.run import TrainingFiles, run_training
 
     run_training(

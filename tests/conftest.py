@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,29 @@ from tests.places import REAL
 # A busy machine is no failure.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+settings.register_profile("quick", deadline=None, max_examples=20)
+
+
+class SkipTensorFlow:
+    """Skips the test, or the file of tests, that imports it: no list is there to be kept."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("jax", "keras", "tensorflow"):
+            pytest.skip(f"imports {name}", allow_module_level=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "skip what imports TensorFlow, and what is marked slow"
+    parser.addoption("--quick", action="store_true", help=words)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Processes that tests start see no more than the tests say.
+    os.environ["PYTHONPATH"] = ""
+    if config.getoption("--quick"):
+        settings.load_profile("quick")
+        sys.meta_path.insert(0, SkipTensorFlow())
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent / "quick")
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +69,10 @@ def clone(first: Clone, tmp_path: Path) -> Clone:
 LONGEST = ("test_repro.py", "test_use.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start with the files that take longest, so that no process is left alone with one."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if config.getoption("--quick"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="is slow"))

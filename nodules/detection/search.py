@@ -1,13 +1,12 @@
 """Findings of whole scans: lungs, dense scores, candidates, places, findings in space.
 
-Scans are worked on in parallel. Processes share the cores: each has its part of them for the
-networks. Neither changes what is found.
+Scans are worked on in parallel, by processes of one thread each: how many there are does not change
+what is found.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +28,7 @@ from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES, MAX_MARKS_PER_SCAN, SUBMISSION_COLUMNS
+from nodules.networks.compute import prepare_process
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.scans.geometry import Geometry
 from nodules.scans.read import list_scans, read_slices
@@ -45,7 +45,7 @@ _IN_MM = [*COORDINATES, "diameter_mm"]
 # that differs from 1 in the last of them only, and what is cut off would be ranked as equal.
 _DECIMALS_MM = 8
 # A process takes as long to start, with TensorFlow, as this many small scans take.
-_SCANS_PER_PROCESS = 8
+_SCANS_PER_PROCESS = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Task:
     networks: Networks
     detection: Detection
     checksum: str
-    threads: int | None
+    environment: tuple[tuple[str, str], ...]
     code: str = CODE
 
     @property
@@ -94,6 +94,7 @@ class _Task:
             self.networks.threshold,
             self.checksum,
             self.detection,
+            self.environment,
         )
 
 
@@ -111,6 +112,7 @@ def detect_archive(
     detection: Detection,
     out: Path,
     workers: Workers | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Look for nodules in scans of an archive.
 
@@ -131,6 +133,9 @@ def detect_archive(
         most probable first and not more than the challenge counts.
     workers
         Who looks; by default this process.
+    environment
+        From `nodules.networks.compute.one_thread`: what each process' networks run on. By default
+        it is left to the process.
 
     Returns
     -------
@@ -149,7 +154,7 @@ def detect_archive(
     if absent := sorted(set(networks_of) - {scan.seriesuid for scan in scans}):
         msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
         raise ValueError(msg)
-    workers, threads = _share_cores(workers or Workers(), len(scans))
+    workers = _share_scans(workers or Workers(), len(scans))
     checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
     tasks = []
     for scan in scans:
@@ -160,7 +165,7 @@ def detect_archive(
                 networks=networks,
                 detection=detection,
                 checksum=checksum_of[networks],
-                threads=threads,
+                environment=tuple(sorted((environment or {}).items())),
             )
         )
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
@@ -175,17 +180,12 @@ def detect_archive(
 _TYPES = {name: "str" if name == "seriesuid" else "float64" for name in COLUMNS}
 
 
-def _share_cores(workers: Workers, scans: int) -> tuple[Workers, int | None]:
-    """Choose how many processes, and each one's threads, None for as many as there are cores.
-
-    TensorFlow uses all cores for one scan well enough that a further process must have many to pay.
-    """
+def _share_scans(workers: Workers, scans: int) -> Workers:
+    """Choose how many processes share the scans: no more than pay for their start."""
     if workers.backend != "loky":
-        return workers, None
+        return workers
     jobs = min(joblib.effective_n_jobs(workers.jobs), math.ceil(scans / _SCANS_PER_PROCESS))
-    if jobs <= 1:
-        return replace(workers, jobs=1), None
-    return replace(workers, jobs=jobs), max(1, joblib.cpu_count() // jobs)
+    return replace(workers, jobs=max(1, jobs))
 
 
 def _checksum(networks: Networks) -> str:
@@ -198,14 +198,8 @@ def _checksum(networks: Networks) -> str:
 
 def _detect(task: _Task) -> _Found:
     refuse_other_code(task.code, CODE)
-    if task.threads is not None:
-        # Read when TensorFlow is first imported, which is below.
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(task.threads)
-        os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        # Else the first process on a GPU takes all of its memory.
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    # Read when TensorFlow is first imported, which is below.
+    prepare_process(dict(task.environment))
     scorer, localize = _load(task.networks, task.detection.stride_px, task.checksum)
     volume_hu = read_slices(task.scan, range(task.scan.header.geometry.size_xyz[2]))
     found = detect_scan(

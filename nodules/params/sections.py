@@ -198,6 +198,14 @@ class DetectParams(Strict):
     top_k: Annotated[int, Field(ge=1)]
 
 
+class ComputeParams(Strict):
+    """What the networks run on (``compute``): the last bits of their results depend on it."""
+
+    backend: Literal["tensorflow", "jax"]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    cpu_isa: Literal["SSE41", "AVX", "AVX2", "AVX512_CORE", "DEFAULT"]
+
+
 class ParallelParams(Strict):
     """Who shares a stage's scans (``parallel``): results never depend on it."""
 
@@ -226,4 +234,5 @@ class Params(Strict):
     localizer: LocalizerParams
     evaluate: EvaluateParams
     detect: DetectParams
+    compute: ComputeParams
     parallel: ParallelParams

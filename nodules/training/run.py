@@ -73,7 +73,7 @@ def run_training(
     patches
         The folder of the patches, as for `nodules.patches.read.read_patches`.
     index
-        Of the patches, with ``part``, from `nodules.patches.read.assign_parts`.
+        Of the patches, with ``part``, from `nodules.splits.audit.assign_parts`.
     source
         Where the data come from; the record tells it.
     files

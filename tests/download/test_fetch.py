@@ -452,6 +452,7 @@ def downloader(wanted: Remote, scratch: Path) -> list[str]:
             wanted.md5, str(scratch)]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_points_each_end_with_the_right_file(
     server: ZenodoServer, tmp_path: Path
 ) -> None:

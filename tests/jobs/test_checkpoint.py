@@ -232,6 +232,7 @@ def cluster(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
             process.wait()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_half_way_makes_the_same_bytes(whole, cluster, tmp_path):
     """The stage's own command, on a real scheduler with two worker processes."""
     address, workers = cluster

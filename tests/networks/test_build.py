@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from nodules.training.augmentation import Augmentation
 from nodules.training.examples import Examples
 from nodules.training.fit import Fit, train
 from nodules.training.frozen import features_of, split_at_frozen
-from tests.places import ROOT
+from tests.docs.pages import DOCS, blocks
 
 WINDOW_HU = (-1000.0, 400.0)
 SMALL_PX = 33
@@ -214,9 +213,8 @@ def test_running_the_frozen_part_once_changes_nothing_but_the_time(large_weights
     assert np.abs(answers[0] - start).max() > 0.1
 
 
-def test_the_readmes_architecture_works(monkeypatch):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+def test_the_architecture_of_the_guide_works(monkeypatch):
+    (code,) = (b.text for b in blocks(DOCS / "how-to/add-a-network.md") if b.language == "python")
     names: dict[str, Any] = {}
     exec(code, names)
     monkeypatch.setitem(ARCHITECTURES, "tiny", names["features"])

@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 import yaml
 
 from tests.clones import STAGES, SUBSETS, TASKS, Clone, make_clone
-from tests.places import ROOT
+from tests.docs.pages import DOCS, code, tables
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_second_repro_runs_nothing(first):
@@ -50,9 +53,9 @@ def test_every_run_is_recorded_outside_of_dvcs_lock(first):
     assert not any((first.folder / "tmp/train").iterdir())
 
 
-def readme_table() -> list[tuple[str, set[str]]]:
-    """Rows of the README's table of what re-runs what: a change, and the stages it names."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def told_table() -> list[tuple[str, set[str]]]:
+    """Rows of the reference's table of what runs again: a change, and the stages it names."""
+    text = (DOCS / "reference/what-runs-again.md").read_text(encoding="utf-8")
     table = text.split("| change | what runs again |")[1].split("\n\n")[0]
     rows = []
     more = ["download@2", "patches@2", "detect@2"]
@@ -65,7 +68,7 @@ def readme_table() -> list[tuple[str, set[str]]]:
             stem = name.removesuffix("@*")
             matches = {s for s in [*STAGES, *more] if s == name}
             matches |= {s for s in STAGES if name.endswith("@*") and s.split("@")[0] == stem}
-            assert matches, f"README names a stage {name}, which is none"
+            assert matches, f"the table names a stage {name}, which is none"
             wanted |= matches
         if names == "everything":
             wanted = set(STAGES)
@@ -99,11 +102,38 @@ CHANGES: dict[str, Callable[[Clone], None]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "wanted"), readme_table())
-def test_the_readmes_table_of_what_runs_again_is_true(clone, change, wanted):
+@pytest.mark.parametrize(("change", "wanted"), told_table())
+def test_the_table_of_what_runs_again_is_true(clone, change, wanted):
     CHANGES[change](clone)
     assert set(clone.repro()) == wanted
 
 
-def test_the_readmes_table_has_every_change_that_is_tested():
-    assert {change for change, _ in readme_table()} == set(CHANGES)
+def test_the_table_has_every_change_that_is_tested():
+    assert {change for change, _ in told_table()} == set(CHANGES)
+
+
+# What the reference shows a table of columns or keys of, by the file that is named before it.
+FORMATS = {
+    re.match(r"`([^`]+)`", table.lead)[1]: {
+        code(row.get("column") or row["key"]): row.get("type") for row in table.rows
+    }
+    for table in tables(DOCS / "reference/files.md")
+}
+INDEX = "data/patches/subset{k}/index.parquet"
+
+
+@pytest.mark.parametrize("pattern", FORMATS)
+def test_the_reference_of_files_has_their_columns_and_keys(first, pattern):
+    told = FORMATS[pattern]
+    if pattern.startswith("data/predictions/"):
+        told = FORMATS[INDEX] | told
+    paths = sorted(first.folder.glob(pattern.replace("{k}", "[0-9]")))
+    assert paths
+    for path in paths:
+        if path.suffix == ".parquet":
+            types = pd.read_parquet(path).dtypes
+            assert [(name, str(kind)) for name, kind in types.items()] == list(told.items())
+        elif path.suffix == ".csv":
+            assert path.read_text().splitlines()[0].split(",") == list(told)
+        else:
+            assert set(json.loads(path.read_text())) == set(told)

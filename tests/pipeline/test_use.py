@@ -17,6 +17,8 @@ from nodules.luna16.tables import SCHEMAS, read_table
 from tests.clones import TASKS
 from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
+pytestmark = pytest.mark.slow
+
 
 def test_metrics_and_plots_are_compared_between_branches(clone):
     clone.run("git", "switch", "-qc", "dropout")

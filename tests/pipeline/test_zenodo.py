@@ -22,6 +22,8 @@ from tests.clones import Clone, make_clone
 from tests.small_luna import noise
 from tests.zenodo_server import Fault, ZenodoServer, serving
 
+pytestmark = pytest.mark.slow
+
 SUBSETS = [0, 3, 9]
 TABLES = {"annotations.csv", "candidates_V2.zip", "evaluationScript.zip"}
 
@@ -93,12 +95,12 @@ def test_just_the_subsets_asked_for_are_fetched_once(server: ZenodoServer, clone
         assert path.read_bytes() == server.contents[path.name]
         assert (clone.folder / f"data/patches/subset{subset}/index.parquet").is_file()
     clone.run("dvc", "repro", "--force", "download")
-    verified = clone.run("python", "-m", "stages.download", "--verify")
+    verified = clone.run("python", "-m", "nodules", "verify")
     assert verified.count("ok  ") == len(SUBSETS)
     assert len(server.log) == len(asked), "a byte that was there was asked for again"
     path.unlink()
     path.write_bytes(b"other")
-    printed = clone.run("python", "-m", "stages.download", "--verify", fails=True)
+    printed = clone.run("python", "-m", "nodules", "verify", fails=True)
     assert "differs  subset9.zip: expected md5" in printed
     assert "error: data/raw: Expected every archive with its pinned md5" in printed
 

@@ -132,6 +132,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
     done = project.compare()
     assert done.returncode == 1

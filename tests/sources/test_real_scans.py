@@ -21,6 +21,8 @@ from nodules.scans.geometry import AIR_HU
 from nodules.sources.directory import take_archive, take_tables
 from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
+pytestmark = pytest.mark.slow
+
 SUBSETS = {1: WITH_NODULE, 3: WITHOUT_NODULE}
 SAMPLING = Sampling(
     shape=PatchShape(size_px=65, depth=3),

@@ -23,7 +23,7 @@ from nodules.luna16.tables import read_table
 from tests.places import ROOT
 from tests.small_luna import itk_image, noise, write_small_luna
 
-# On one worker, so that the stages run once.
+pytestmark = pytest.mark.slow
 
 
 # TensorFlow's, where a stage got as far as importing it; no setting silences these two lines.

@@ -17,6 +17,8 @@ import pytest
 
 from tests.places import ROOT
 
+pytestmark = pytest.mark.slow
+
 # Trains once for each (name, devices). Training and validation end in an odd batch of one row.
 TRAIN = """
 import json, os, sys

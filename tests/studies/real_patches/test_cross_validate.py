@@ -204,6 +204,7 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_train_then_score(tmp_path: Path, real_data: Path):
     with np.load(real_data / "patches" / "luna16_patches_50x50.npz") as stored:
         few = {key: stored[key][:240] for key in stored.files}
