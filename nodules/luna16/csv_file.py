@@ -8,6 +8,7 @@ row has a cell for each of the file's columns.
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -18,9 +19,13 @@ from typing import TextIO
 _BLOCK_ROWS = 2048
 
 Block = tuple[list[int], list[list[str]]]
+# A file, or one in a zip.
+TablePath = Path | zipfile.Path
 
 
-def read_blocks(path: Path, columns: Sequence[str], has_header: bool = True) -> Iterator[Block]:
+def read_blocks(
+    path: TablePath, columns: Sequence[str], has_header: bool = True
+) -> Iterator[Block]:
     """Read some columns of a file, a block of rows at a time.
 
     Parameters
@@ -59,7 +64,9 @@ def read_blocks(path: Path, columns: Sequence[str], has_header: bool = True) -> 
         raise ValueError(msg) from error
 
 
-def _blocks(file: TextIO, path: Path, columns: Sequence[str], has_header: bool) -> Iterator[Block]:
+def _blocks(
+    file: TextIO, path: TablePath, columns: Sequence[str], has_header: bool
+) -> Iterator[Block]:
     reader = csv.reader(file, skipinitialspace=True, strict=True)
     # A blank line is a row without cells.
     rows: Iterator[list[str]] = filter(None, reader)
@@ -98,7 +105,7 @@ def _names(first: Sequence[str]) -> list[str]:
     return ["seriesuid" if name == "SeriesInstanceUID" else name for name in names]
 
 
-def _refuse_other_columns(names: Sequence[str], path: Path, columns: Sequence[str]) -> None:
+def _refuse_other_columns(names: Sequence[str], path: TablePath, columns: Sequence[str]) -> None:
     wrong = [name for name in columns if names.count(name) != 1]
     if wrong:
         msg = (

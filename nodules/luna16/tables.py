@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.files import write_csv, write_json
-from nodules.luna16.csv_file import read_blocks
+from nodules.luna16.csv_file import TablePath, read_blocks
 from nodules.luna16.rules import ANNOTATION_COLUMNS, CANDIDATE_COLUMNS, COORDINATES
 
 # What is left of an id that was once a float: one digit, decimals, an exponent.
@@ -76,7 +76,7 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
-def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
+def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
     """Read and check one table.
 
     Parameters
@@ -140,7 +140,7 @@ class _Column:
         self._blocks.append(values)
         self._bad += [(lines[row], cells[row]) for row in np.flatnonzero(is_bad).tolist()]
 
-    def values(self, path: Path) -> NDArray[Any]:
+    def values(self, path: TablePath) -> NDArray[Any]:
         """Give all values, or refuse the file for the first that is not of its kind."""
         if self._bad:
             line, cell = self._bad[0]
@@ -212,7 +212,7 @@ def is_id(value: object) -> bool:
     return value != "" and value == value.strip() and not _FLOAT_ID.fullmatch(value)
 
 
-def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path) -> None:
+def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: TablePath) -> None:
     if not schema.unique:
         return
     keys = table[list(schema.unique)]
@@ -228,7 +228,7 @@ def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path) -> None:
 
 
 def refuse_unknown_scans(
-    table: pd.DataFrame, path: Path, known: pd.Series | set[str], known_from: str
+    table: pd.DataFrame, path: TablePath, known: pd.Series | set[str], known_from: str
 ) -> None:
     """Raise if a row names a scan that is not known.
 
