@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nodules.download.disk import link_in
 from nodules.params.sections import DataParams, Params
-from nodules.sources.directory import take_archive
+from nodules.sources.directory.take import take_archive
 from nodules.sources.phantom.archive import write_subset
 from nodules.sources.phantom.plan import plan_scans
 from stages.command import parser, run
@@ -21,7 +21,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         plans = plan_scans(data.phantom, [arguments.subset])
         write_subset(plans, arguments.subset, arguments.out, params.parallel.jobs)
     elif data.source == "directory":
-        take_archive(Path(data.directory), arguments.subset, arguments.out)
+        folder = Path(data.directory)
+        take_archive(folder, arguments.subset, data.implausible_scans, arguments.out)
     else:
         fetch(arguments.subset, arguments.out, data)
 

@@ -9,7 +9,7 @@ from nodules.luna16.nodules import warn_of_class_0_on_nodules
 from nodules.luna16.official import official_scans
 from nodules.luna16.tables import read_table, write_tables
 from nodules.params.sections import Params
-from nodules.sources.directory import take_tables
+from nodules.sources.directory.take import take_tables
 from nodules.sources.phantom.archive import phantom_tables
 from nodules.sources.phantom.plan import plan_scans
 from nodules.sources.zenodo import TABLES
@@ -23,7 +23,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if data.source == "phantom":
         write_tables(phantom_tables(plan_scans(data.phantom)), arguments.out)
     elif data.source == "directory":
-        take_tables(Path(data.directory), data.absent_scans, arguments.out)
+        folder = Path(data.directory)
+        take_tables(folder, data.subsets, data.absent_scans, data.implausible_scans, arguments.out)
     else:
         fetched = {name: SCRATCH / name for name in TABLES}
         zenodo(data.zenodo).download_tables(fetched)

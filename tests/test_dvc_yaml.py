@@ -126,8 +126,8 @@ def test_params_list_what_the_stage_reads(stage):
     # The folder's content is a dep; how files are fetched, and by how many processes scans are
     # worked on, changes no result.
     untracked = {"data.directory", "data.zenodo", "parallel", "parallel.jobs"}
-    if stage == "download":
-        # Only says what to fetch ahead.
+    if stage in ("tables", "download"):
+        # Only says what must be there, and what to fetch ahead.
         untracked.add("data.subsets")
     read = params_read(module_of(stage)) - untracked - {"localizer"}
     for key in read:

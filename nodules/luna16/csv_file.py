@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -22,9 +23,13 @@ _BLOCK_ROWS = 2048
 _HEADER = re.compile(r"\D*(uid|series|scan|file)\D*|id|name", re.IGNORECASE)
 
 Block = tuple[list[int], list[list[str]]]
+# A file, or one in a zip.
+TablePath = Path | zipfile.Path
 
 
-def read_blocks(path: Path, columns: Sequence[str], has_header: bool = True) -> Iterator[Block]:
+def read_blocks(
+    path: TablePath, columns: Sequence[str], has_header: bool = True
+) -> Iterator[Block]:
     """Read some columns of a file, a block of rows at a time.
 
     Parameters
@@ -64,7 +69,9 @@ def read_blocks(path: Path, columns: Sequence[str], has_header: bool = True) -> 
         raise ValueError(msg) from error
 
 
-def _blocks(file: TextIO, path: Path, columns: Sequence[str], has_header: bool) -> Iterator[Block]:
+def _blocks(
+    file: TextIO, path: TablePath, columns: Sequence[str], has_header: bool
+) -> Iterator[Block]:
     reader = csv.reader(file, skipinitialspace=True, strict=True)
     # A blank line is a row without cells.
     rows: Iterator[list[str]] = filter(None, reader)
@@ -105,7 +112,7 @@ def _names(first: Sequence[str]) -> list[str]:
 
 
 def _refuse_other_header(
-    names: Sequence[str], path: Path, columns: Sequence[str], line: int
+    names: Sequence[str], path: TablePath, columns: Sequence[str], line: int
 ) -> None:
     """Refuse a first line that is no row by its look: it would count as a scan."""
     if any(_HEADER.fullmatch(name) for name in names):
@@ -116,7 +123,7 @@ def _refuse_other_header(
         raise ValueError(msg)
 
 
-def _refuse_other_columns(names: Sequence[str], path: Path, columns: Sequence[str]) -> None:
+def _refuse_other_columns(names: Sequence[str], path: TablePath, columns: Sequence[str]) -> None:
     wrong = [name for name in columns if names.count(name) != 1]
     if wrong:
         msg = (

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
+
+from nodules.luna16.csv_file import TablePath
 
 # What is left of an id that was once a float: digits, decimals, an exponent.
 _FLOAT = re.compile(r"[-+]?\d+([.,]\d+)?[eE]\+\d+|[-+]?\d+[.,]\d+[eE]-?\d+")
@@ -122,7 +123,7 @@ def find_rounded(ids: Iterable[str]) -> str | None:
     return long[0] if len(beyond) > 2 and not beyond.strip("0") else None
 
 
-def refuse_alike(table: pd.DataFrame, path: Path) -> None:
+def refuse_alike(table: pd.DataFrame, path: TablePath) -> None:
     """Refuse a list of scans in which two ids are likely one, or were rounded.
 
     Parameters

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from nodules.luna16.csv_file import TablePath
 from nodules.luna16.rules import COORDINATES, counted_diameter_mm
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def _repeated(annotations: pd.DataFrame) -> Iterator[tuple[object, object, float
             yield labels[first + other], labels[row], float(apart_mm[other])
 
 
-def refuse_repeated_nodules(annotations: pd.DataFrame, path: Path) -> None:
+def refuse_repeated_nodules(annotations: pd.DataFrame, path: TablePath) -> None:
     """Refuse a table in which a nodule is annotated twice: it would count twice everywhere.
 
     Parameters
@@ -110,7 +110,7 @@ def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame)
     return pd.Index(found)
 
 
-def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: TablePath) -> None:
     """Log how many candidates are called no nodule although they lie on one.
 
     Parameters

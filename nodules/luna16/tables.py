@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.files import write_csv, write_json
-from nodules.luna16.csv_file import read_blocks
+from nodules.luna16.csv_file import TablePath, read_blocks
 from nodules.luna16.ids import id_flaw, refuse_alike
 from nodules.luna16.nodules import refuse_repeated_nodules
 from nodules.luna16.rules import ANNOTATION_COLUMNS, CANDIDATE_COLUMNS, COORDINATES
@@ -81,7 +81,7 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
-def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
+def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
     """Read and check one table.
 
     Parameters
@@ -148,7 +148,7 @@ class _Column:
         self._blocks.append(values)
         self._bad += [(lines[row], cells[row]) for row in np.flatnonzero(is_bad).tolist()]
 
-    def values(self, path: Path) -> NDArray[Any]:
+    def values(self, path: TablePath) -> NDArray[Any]:
         """Give all values, or refuse the file for the first that is not of its kind."""
         if self._bad:
             line, cell = self._bad[0]
@@ -198,7 +198,7 @@ def _number(cell: str) -> float:
         return math.nan
 
 
-def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path) -> None:
+def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: TablePath) -> None:
     if not schema.unique:
         return
     keys = table[list(schema.unique)]
@@ -214,7 +214,7 @@ def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: Path) -> None:
 
 
 def refuse_unknown_scans(
-    table: pd.DataFrame, path: Path, known: pd.Series | set[str], known_from: str
+    table: pd.DataFrame, path: TablePath, known: pd.Series | set[str], known_from: str
 ) -> None:
     """Raise if a row names a scan that is not known.
 

@@ -30,6 +30,13 @@ def _is_not_zero(value: int) -> int:
     return value
 
 
+def _is_written_out(path: str) -> str:
+    if path.startswith("~"):
+        msg = f"Expected a path written out, since DVC does not expand ~. Received: {path!r}"
+        raise ValueError(msg)
+    return path
+
+
 Odd = AfterValidator(_is_odd)
 
 
@@ -56,8 +63,9 @@ class DataParams(Strict):
 
     source: Literal["phantom", "directory", "zenodo"]
     subsets: Annotated[list[Annotated[int, Field(ge=0, le=9)]], Field(min_length=1)]
-    directory: Annotated[str, Field(min_length=1)]
+    directory: Annotated[str, Field(min_length=1), AfterValidator(_is_written_out)]
     absent_scans: Literal["error", "report"]
+    implausible_scans: Literal["error", "report"]
     phantom: PhantomParams
     zenodo: ZenodoParams
 

@@ -5,13 +5,16 @@ An archive ``subset{k}.zip`` holds ``subset{k}/{seriesuid}.mhd`` and ``.raw``, o
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from nodules.scans.metaimage import parse_header
-from nodules.scans.scan import Scan, check_payload, sort_scans
+from nodules.scans.header import AT_END, DEFLATE_AT_MOST, TEXT_BYTES, check_file_size
+from nodules.scans.metaimage import LOCAL, parse_header
+from nodules.scans.scan import Scan, is_clutter, refuse_swapped, sort_scans
 from nodules.scans.zip_member import member_path, packed_otherwise, refuse_encrypted
 
 
@@ -41,25 +44,66 @@ def list_archive(archive: Path) -> list[Scan]:
         raise FileNotFoundError(msg)
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = {member_path(info): info for info in opened.infolist()}
-            scans = [
-                _scan(archive, path, _read_header(opened, info), members)
+            members = scan_members(archive, opened)
+            scan_of = {
+                path: _scan(archive, path, _read_header(archive, opened, info), members)
                 for path, info in members.items()
-                if info.filename.endswith(".mhd")
-            ]
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                if path.suffix.lower() == ".mhd"
+            }
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
         msg = f"{archive}: Expected a whole zip archive. Received: {error}"
         raise ValueError(msg) from error
     except NotImplementedError as error:
         raise ValueError(packed_otherwise(archive, error)) from error
-    if not scans:
+    if not scan_of:
         msg = f"{archive}: Expected at least one scan. Received: {len(members)} members, no .mhd"
         raise ValueError(msg)
-    return sort_scans(scans, archive)
+    path_of = {info.filename: path for path, info in members.items()}
+    voxels_of = {path: path_of[scan.member] for path, scan in scan_of.items()}
+    refuse_swapped(voxels_of, archive)
+    return sort_scans(scan_of.values(), archive)
 
 
-def _read_header(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def scan_members(archive: Path, opened: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """List an archive's files by their paths, without what a system has put beside them.
+
+    Parameters
+    ----------
+    archive
+        The zip, for the message.
+    opened
+        The same.
+
+    Returns
+    -------
+    members
+        Neither folders, nor hidden files, nor what is in ``__MACOSX``.
+
+    Raises
+    ------
+    ValueError
+        If a path comes twice.
+    """
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in opened.infolist():
+        path = member_path(info)
+        if is_clutter(path) or info.is_dir():
+            continue
+        if path in members:
+            msg = f"{archive}: {path}: Expected every member once. Received: one twice"
+            raise ValueError(msg)
+        members[path] = info
+    return members
+
+
+def _read_header(archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     refuse_encrypted(info)
+    if info.file_size > TEXT_BYTES:
+        msg = (
+            f"{archive}: {info.filename}: Expected a header of at most {TEXT_BYTES:,} bytes. "
+            f"Received: {info.file_size:,}"
+        )
+        raise ValueError(msg)
     return opened.read(info)
 
 
@@ -70,13 +114,23 @@ def _scan(
     members: Mapping[PurePosixPath, zipfile.ZipInfo],
 ) -> Scan:
     header = parse_header(text.decode("utf-8", errors="replace"), f"{archive}: {path}")
+    if header.data_file == LOCAL:
+        msg = f"{archive}: {path}: Expected its voxels in a member beside it. Received: LOCAL"
+        raise ValueError(msg)
     voxels = path.with_name(header.data_file)
     if voxels not in members:
         msg = f"{archive}: Expected the member {voxels}, which {path} names. Received: no such"
         raise ValueError(msg)
     info = members[voxels]
-    if not header.is_compressed:
-        check_payload(info.file_size, header, f"{archive}: {voxels}")
+    check_file_size(info.file_size, header, f"{archive}: {voxels}")
+    if info.file_size > max(info.compress_size, 1) * DEFLATE_AT_MOST:
+        msg = (
+            f"{archive}: {voxels}: Expected packed bytes for {info.file_size}. "
+            f"Received: {info.compress_size}, too few"
+        )
+        raise ValueError(msg)
+    if header.data_start == AT_END:
+        header = replace(header, data_start=info.file_size - header.payload_bytes)
     return Scan(
         seriesuid=path.stem,
         archive=archive,

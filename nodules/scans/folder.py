@@ -1,15 +1,31 @@
-"""The scans of a folder: MetaImage as in LUNA16's archives, NIfTI, and series of DICOM files."""
+"""The scans of a folder: MetaImage, NIfTI, NRRD, and series of DICOM files.
+
+Folders are searched as deep as they go, through links too. Nothing that looks like a scan is passed
+over without a warning that names it.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nodules.scans.dicom import list_series
-from nodules.scans.itk import make_header, read_information
-from nodules.scans.metaimage import parse_header
-from nodules.scans.scan import Scan, check_payload, sort_scans, stamp
+from nodules.scans.dicom_kind import is_cut_short, is_dicom
+from nodules.scans.dicom_series import list_series
+from nodules.scans.scan import Scan, is_clutter, refuse_swapped, sort_scans
+from nodules.scans.volume_file import ENDINGS, volume_ending, volume_scan
 
-_NIFTI = (".nii.gz", ".nii")
+_LOG = logging.getLogger(__name__)
+# LUNA16 publishes lung masks under the names of the scans they are of.
+MASKS = "seg-lungs-LUNA16"
+# Of volumes, or packed folders of them, that are not read.
+_UNREAD = (
+    *(".hdr", ".img", ".mnc", ".mgz", ".mgh", ".gipl", ".vtk", ".vti", ".raw", ".zraw", ".npy"),
+    *(".npz", ".h5", ".hdf5", ".mat", ".tif", ".tiff", ".jp2", ".dcm.gz", ".zip", ".7z", ".rar"),
+    *(".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"),
+)
+_NAMED_FILES = 5
 
 
 def list_folder(folder: Path) -> list[Scan]:
@@ -18,7 +34,8 @@ def list_folder(folder: Path) -> list[Scan]:
     Parameters
     ----------
     folder
-        With ``.mhd`` files and their voxels, ``.nii`` or ``.nii.gz``, or folders of ``.dcm``.
+        With files of MetaImage (``.mhd``, ``.mha``), NIfTI (``.nii``, ``.nii.gz``) and NRRD
+        (``.nrrd``, ``.nhdr``), and DICOM files of any name.
 
     Returns
     -------
@@ -28,74 +45,121 @@ def list_folder(folder: Path) -> list[Scan]:
     Raises
     ------
     ValueError
-        If there is no scan, a header is malformed or disagrees with its voxels, slices of a DICOM
-        series are uneven, or a series UID comes twice.
+        If there is no scan, a header is malformed or disagrees with its voxels, a slice does not
+        fit its DICOM series, or a series UID comes twice.
     """
-    scans = []
-    dicom_folders = set()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix == ".mhd":
-            scans.append(metaimage_scan(folder, path))
-        elif path.name.endswith(_NIFTI):
-            scans.append(_nifti_scan(folder, path))
-        elif path.suffix == ".dcm":
-            dicom_folders.add(path.parent)
-    for path in sorted(dicom_folders):
-        scans += list_series(folder, path)
+    scans = find_scans(folder)
     if not scans:
-        msg = f"{folder}: Expected .mhd, .nii, .nii.gz or .dcm files. Received: none"
+        msg = f"{folder}: Expected {', '.join(ENDINGS)} or DICOM files. Received: none"
         raise ValueError(msg)
-    return sort_scans(scans, folder)
+    return scans
 
 
-def metaimage_scan(folder: Path, path: Path) -> Scan:
-    """Describe the scan of one ``.mhd`` file, reading no voxels.
+def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
+    """Find the scans below a folder, which may have none.
 
     Parameters
     ----------
     folder
-        The folder whose scans are listed.
-    path
-        The header, anywhere below it, with its voxels beside it.
+        As for `list_folder`.
+    taken
+        Files that are read otherwise, and so not named in the warning.
 
     Returns
     -------
-    scan
-        Named as the header is.
+    scans
+        As `list_folder`.
 
     Raises
     ------
     ValueError
-        If the header is malformed, or its voxels are missing or, uncompressed, of another size.
+        As `list_folder`.
     """
-    header = parse_header(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    voxels = path.with_name(header.data_file)
-    if not voxels.is_file():
-        msg = f"{path}: Expected its voxels in {voxels}. Received: no such file"
-        raise ValueError(msg)
-    if not header.is_compressed:
-        check_payload(voxels.stat().st_size, header, str(voxels))
-    return Scan(
-        seriesuid=path.stem,
-        archive=folder,
-        member=str(voxels.relative_to(folder)),
-        header=header,
-        checksum=stamp(voxels),
-        kind="file",
-    )
+    files = list(walk(folder))
+    volumes = {path: volume_scan(folder, path) for path in files if volume_ending(path)}
+    refuse_swapped({path: scan.path for path, scan in volumes.items()}, folder)
+    read = {*volumes, *(scan.path for scan in volumes.values()), *taken}
+    dicom: list[Path] = []
+    others: list[Path] = []
+    for path in files:
+        if path not in read:
+            (dicom if is_dicom(path) else others).append(path)
+    _refuse_cut_short(dicom, others)
+    scans = sort_scans([*volumes.values(), *list_series(folder, dicom)], folder)
+    unread = [p for p in others if p.name.lower().endswith(_UNREAD) and MASKS not in p.name]
+    if unread:
+        shown = ", ".join(str(path.relative_to(folder)) for path in unread[:_NAMED_FILES])
+        _LOG.warning(
+            "%s: Expected only scans that are read. Received: %d files that may be others, and "
+            "are not read (%s%s)",
+            *(folder, len(unread), shown, ", ..." if len(unread) > _NAMED_FILES else ""),
+        )
+    return scans
 
 
-def _nifti_scan(folder: Path, path: Path) -> Scan:
-    name = next(path.name.removesuffix(end) for end in _NIFTI if path.name.endswith(end))
-    information = read_information(path)
-    if len(information.size) != 3:
-        msg = f"{path}: Expected a 3D volume. Received: size {information.size}"
-        raise ValueError(msg)
-    return Scan(
-        seriesuid=name,
-        archive=folder,
-        member=str(path.relative_to(folder)),
-        header=make_header(path, information),
-        checksum=stamp(path),
-        kind="itk",
-    )
+def walk(folder: Path) -> Iterator[Path]:
+    """List the files below a folder, through links, each folder and linked file once.
+
+    Parameters
+    ----------
+    folder
+        Where to begin.
+
+    Yields
+    ------
+    path
+        Of files that are neither hidden nor in ``__MACOSX`` or the folder of LUNA16's lung masks;
+        in the order of their names, folder by folder.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    ValueError
+        If a link leads nowhere.
+    """
+    seen: set[tuple[int, int]] = set()
+    places, linked_places, linked_files = deque([folder]), deque[Path](), list[Path]()
+    # What is linked comes last, so that it keeps its own path where that is below the folder too.
+    while places or linked_places:
+        place = places.popleft() if places else linked_places.popleft()
+        if _is_seen(place, seen):
+            continue
+        for path in sorted(place.iterdir()):
+            if is_clutter(Path(path.name)) or path.name == MASKS:
+                continue
+            is_link = path.is_symlink()
+            if is_link and not path.exists():
+                msg = f"{path}: Expected a file or folder. Received: a link to {path.readlink()}"
+                raise ValueError(msg)
+            if path.is_dir():
+                (linked_places if is_link else places).append(path)
+            elif is_link:
+                linked_files.append(path)
+            elif path.is_file():
+                _is_seen(path, seen)
+                yield path
+    for path in linked_files:
+        if path.is_file() and not _is_seen(path, seen):
+            yield path
+
+
+def _is_seen(path: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether a file or folder was met before; from now on it was."""
+    status = path.stat()
+    key = (status.st_dev, status.st_ino)
+    is_seen = key in seen
+    seen.add(key)
+    return is_seen
+
+
+def _refuse_cut_short(dicom: Sequence[Path], others: Sequence[Path]) -> None:
+    """Raise for a file beside DICOM's that is empty, or begins as one that lost the rest."""
+    beside = {path.parent: path for path in dicom}
+    for path in others:
+        if path.parent in beside and is_cut_short(path):
+            msg = (
+                f"{path}: Expected a DICOM file, as {beside[path.parent].name} beside it. "
+                f"Received: {path.stat().st_size} bytes that begin with zeros alone"
+            )
+            raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""MetaImage headers (``.mhd``), as LUNA16 has them.
+"""MetaImage headers (``.mhd``, and ``.mha`` with the voxels behind them), as LUNA16 has them.
 
 ``TransformMatrix`` lists the world directions of the index axes one after another: it is ITK's
 direction matrix transposed (see itk::MetaImageIO), which matters as soon as axes are swapped.
@@ -7,11 +7,13 @@ direction matrix transposed (see itk::MetaImageIO), which matters as soon as axe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from nodules.scans.geometry import Geometry
+from nodules.scans.header import AT_END, Header
 
 _ELEMENT_TYPES = {
     "MET_CHAR": "i1",
@@ -26,42 +28,8 @@ _ELEMENT_TYPES = {
 _REQUIRED = ("NDims", "DimSize", "ElementSpacing", "ElementType", "ElementDataFile")
 _ORIGIN_KEYS = ("Offset", "Position", "Origin")
 _DIRECTION_KEYS = ("TransformMatrix", "Rotation", "Orientation")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a ``.mhd`` says of its voxels.
-
-    Parameters
-    ----------
-    geometry
-        Size, spacing, origin and direction.
-    dtype
-        Type of a stored voxel, its byte order included.
-    data_file
-        Name of the file with the voxels, beside the header.
-    is_compressed
-        Whether that file is one zlib stream (``.zraw``).
-    compressed_bytes
-        Size of that stream, where the header says it.
-    """
-
-    geometry: Geometry
-    dtype: np.dtype
-    data_file: str
-    is_compressed: bool
-    compressed_bytes: int | None = None
-
-    @property
-    def slice_bytes(self) -> int:
-        """Size of one slice's voxels, inflated."""
-        columns, rows, _ = self.geometry.size_xyz
-        return columns * rows * self.dtype.itemsize
-
-    @property
-    def payload_bytes(self) -> int:
-        """Size of all voxels, inflated."""
-        return self.slice_bytes * self.geometry.size_xyz[2]
+_INTENSITY = {"ElementToIntensityFunctionSlope": 1.0, "ElementToIntensityFunctionOffset": 0.0}
+LOCAL = "LOCAL"
 
 
 def parse_header(text: str, source: str) -> Header:
@@ -85,7 +53,7 @@ def parse_header(text: str, source: str) -> Header:
         If a key is missing, a value is malformed, or the image is not a 3D scalar volume with
         axis-aligned directions; the message names `source` and the key.
     """
-    fields = _fields(text)
+    fields = _fields(text, source)
     for key in _REQUIRED:
         if key not in fields:
             msg = f"{source}: Expected the key {key}. Received: {', '.join(fields) or 'no keys'}"
@@ -93,25 +61,18 @@ def parse_header(text: str, source: str) -> Header:
     _expect(fields, "NDims", {"3"}, source)
     _expect(fields, "ElementType", set(_ELEMENT_TYPES), source)
     _expect(fields, "ElementNumberOfChannels", {"1"}, source)
-    _expect(fields, "HeaderSize", {"0"}, source)
     if "BinaryData" in fields and not _is_true(fields, "BinaryData"):
         msg = f"{source}: Expected BinaryData to be True. Received: {fields['BinaryData']}"
-        raise ValueError(msg)
-    data_file = fields["ElementDataFile"]
-    if data_file in ("", ".", "..", "LOCAL", "LIST") or "/" in data_file or "\\" in data_file:
-        msg = (
-            f"{source}: Expected ElementDataFile to name one file beside the header. "
-            f"Received: {data_file!r}"
-        )
         raise ValueError(msg)
     size = _numbers(fields, "DimSize", 3, source)
     if any(not n.is_integer() for n in size):
         msg = f"{source}: Expected whole numbers for DimSize. Received: {fields['DimSize']}"
         raise ValueError(msg)
-    origin_key = next((key for key in _ORIGIN_KEYS if key in fields), None)
-    direction_key = next((key for key in _DIRECTION_KEYS if key in fields), None)
-    origin = _numbers(fields, origin_key, 3, source) if origin_key else (0.0, 0.0, 0.0)
-    matrix = _numbers(fields, direction_key, 9, source) if direction_key else np.eye(3).ravel()
+    origin = _one_of(fields, _ORIGIN_KEYS, 3, source)
+    if origin is None:
+        msg = f"{source}: Expected the key {_ORIGIN_KEYS[0]}. Received: {', '.join(fields)}"
+        raise ValueError(msg)
+    matrix = _one_of(fields, _DIRECTION_KEYS, 9, source) or np.eye(3).ravel()
     try:
         geometry = Geometry(
             size_xyz=(int(size[0]), int(size[1]), int(size[2])),
@@ -122,17 +83,20 @@ def parse_header(text: str, source: str) -> Header:
     except ValueError as error:
         msg = f"{source}: {error}"
         raise ValueError(msg) from error
+    _refuse_other_numbers(fields, source)
     packed_size = fields.get("CompressedDataSize")
     if packed_size is not None and not packed_size.isdecimal():
         msg = f"{source}: Expected a whole number for CompressedDataSize. Received: {packed_size!r}"
         raise ValueError(msg)
     is_msb = any(_is_true(fields, k) for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     dtype = np.dtype((">" if is_msb else "<") + _ELEMENT_TYPES[fields["ElementType"]])
+    is_compressed = _is_true(fields, "CompressedData")
     return Header(
-        geometry=geometry,
+        stored=geometry,
         dtype=dtype,
-        data_file=data_file,
-        is_compressed=_is_true(fields, "CompressedData"),
+        data_file=_data_file(fields["ElementDataFile"], source),
+        data_start=_data_start(fields, is_compressed, source),
+        compression="zlib" if is_compressed else "",
         compressed_bytes=None if packed_size is None else int(packed_size),
     )
 
@@ -171,23 +135,78 @@ def format_header(geometry: Geometry, data_file: str) -> str:
     return "".join(f"{key} = {value}\n" for key, value in lines.items())
 
 
-def _fields(text: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+def _fields(text: str, source: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, is_field, value = (part.strip() for part in line.partition("="))
+        if not is_field:
+            continue
+        if key in fields:
+            msg = f"{source}: Expected each key once. Received: {key} again, {value!r}"
+            raise ValueError(msg)
+        fields[key] = value
+    return fields
 
 
-def _expect(fields: dict[str, str], key: str, valid: set[str], source: str) -> None:
+def _one_of(
+    fields: Mapping[str, str], keys: tuple[str, ...], count: int, source: str
+) -> tuple[float, ...] | None:
+    """Give the numbers that any of some keys of one meaning has."""
+    found = {key: _numbers(fields, key, count, source) for key in keys if key in fields}
+    if len(set(found.values())) > 1:
+        values = ", ".join(f"{key} = {fields[key]}" for key in found)
+        msg = f"{source}: Expected {' and '.join(found)} to agree. Received: {values}"
+        raise ValueError(msg)
+    return next(iter(found.values()), None)
+
+
+def _refuse_other_numbers(fields: Mapping[str, str], source: str) -> None:
+    """Raise where the stored numbers are said to be no intensities: ITK does not convert them."""
+    for key, neutral in _INTENSITY.items():
+        if key in fields and _numbers(fields, key, 1, source) != (neutral,):
+            msg = f"{source}: Expected {key} of {neutral:g}. Received: {fields[key]}"
+            raise ValueError(msg)
+
+
+def _data_file(name: str, source: str) -> str:
+    """Give the voxels' file, beside the header; LOCAL is the header's own, behind its text."""
+    if name.upper() == LOCAL:
+        return LOCAL
+    path = PurePosixPath(name)
+    # `./a.raw` is a.raw; PurePosixPath drops the dot.
+    if name in ("", ".", "..", "LIST") or len(path.parts) != 1 or "\\" in name or "%" in name:
+        msg = (
+            f"{source}: Expected ElementDataFile to name one file beside the header, or LOCAL. "
+            f"Received: {name!r}"
+        )
+        raise ValueError(msg)
+    return path.name
+
+
+def _data_start(fields: Mapping[str, str], is_compressed: bool, source: str) -> int:
+    """Give the bytes to pass over in the voxels' file."""
+    text = fields.get("HeaderSize", "0")
+    is_number = text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 19
+    start = int(text) if is_number else AT_END - 1
+    if start < AT_END or (start != 0 and is_compressed):
+        expected = "of 0, since its voxels are compressed" if is_compressed else "of -1, 0 or more"
+        msg = f"{source}: Expected HeaderSize {expected}. Received: {text}"
+        raise ValueError(msg)
+    return start
+
+
+def _expect(fields: Mapping[str, str], key: str, valid: set[str], source: str) -> None:
     if key in fields and fields[key] not in valid:
         msg = f"{source}: Expected {key} of {', '.join(sorted(valid))}. Received: {fields[key]}"
         raise ValueError(msg)
 
 
-def _is_true(fields: dict[str, str], key: str) -> bool:
+def _is_true(fields: Mapping[str, str], key: str) -> bool:
     """Whether a flag is set, as MetaIO reads it: by the first letter alone."""
     return fields.get(key, "").startswith(("T", "t", "1"))
 
 
-def _numbers(fields: dict[str, str], key: str, count: int, source: str) -> tuple[float, ...]:
+def _numbers(fields: Mapping[str, str], key: str, count: int, source: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(word) for word in fields[key].split())
     except ValueError:

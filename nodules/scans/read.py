@@ -1,7 +1,7 @@
 """The one door to scans: those of an archive or a folder, and the slices that are needed of them.
 
-Nothing is unpacked to disk. Of MetaImage, in a zip or not, no more than a slice is in memory unless
-the caller keeps it; of other formats, the whole volume while its slices are read.
+Nothing is unpacked to disk. No more than a slice is in memory unless the caller keeps it; of a
+volume that is stored in coronal or sagittal order, the whole while its slices are read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodules.scans.archive import list_archive
-from nodules.scans.dicom import read_series
+from nodules.scans.dicom_series import read_series
 from nodules.scans.folder import list_folder
-from nodules.scans.itk import read_volume
-from nodules.scans.scan import Scan, check_payload, to_hu
+from nodules.scans.header import Header, check_payload
+from nodules.scans.scan import Scan, to_hu
 from nodules.scans.streams import DamagedError, Source, open_file
 from nodules.scans.zip_member import open_member, packed_otherwise
 
@@ -109,9 +109,22 @@ def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, N
     if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
         msg = f"Expected ascending slices of 0 .. {n_slices - 1}. Received: {list(z_indices)}"
         raise ValueError(msg)
-    if scan.kind in ("itk", "dicom"):
-        volume = read_series(scan) if scan.kind == "dicom" else read_volume(scan.path)
-        yield from ((z, to_hu(volume[z], scan.source)) for z in z_indices)
+    axes = scan.header.axes_zyx
+    if axes == (0, 1, 2):
+        yield from _stored_slices(scan, z_indices)
+        return
+    slices, rows, columns = scan.header.stored.shape_zyx
+    volume_hu = np.empty((slices, rows, columns), np.int16)
+    for z, slice_hu in _stored_slices(scan, range(slices)):
+        volume_hu[z] = slice_hu
+    axial = volume_hu.transpose(axes)
+    yield from ((z, np.ascontiguousarray(axial[z])) for z in z_indices)
+
+
+def _stored_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """Read slices in the order in which they are stored."""
+    if scan.kind == "dicom":
+        yield from ((z, to_hu(read_series(scan, [z])[0], scan.source)) for z in z_indices)
         return
     try:
         with _open(scan) as source:
@@ -124,24 +137,34 @@ def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, N
 
 
 def _open(scan: Scan) -> AbstractContextManager[Source]:
+    header = scan.header
     if scan.kind == "file":
-        return open_file(scan.path, scan.header.is_compressed)
-    return open_member(scan.archive, scan.member, scan.header.is_compressed)
+        return open_file(scan.path, header.compression, header.data_start)
+    return open_member(scan.archive, scan.member, header.is_compressed)
 
 
 def _read(
     source: Source, scan: Scan, z_indices: Sequence[int]
 ) -> Iterator[tuple[int, NDArray[np.int16]]]:
-    _, rows, columns = scan.header.geometry.shape_zyx
-    slice_bytes = scan.header.slice_bytes
-    position = 0
+    header = scan.header
+    _, rows, columns = header.stored.shape_zyx
+    slice_bytes = header.slice_bytes
+    # In a zip, bytes before the voxels are a part of the member.
+    before = header.skipped_bytes + (header.data_start if scan.kind == "zip" else 0)
+    position = source.skip(before) - before
     for z in z_indices:
         position += source.skip(z * slice_bytes - position)
-        voxels = np.empty((rows, columns), dtype=scan.header.dtype)
+        voxels = np.empty((rows, columns), dtype=header.dtype)
         position += source.readinto(voxels.reshape(-1).view(np.uint8).data)
         if position < (z + 1) * slice_bytes:
             break
-        yield z, to_hu(voxels, scan.source)
+        yield z, to_hu(_scaled(voxels, header), scan.source)
     while skipped := source.skip(_SKIP_BYTES):
         position += skipped
-    check_payload(position, scan.header, scan.source)
+    check_payload(position, header, scan.source)
+
+
+def _scaled(voxels: NDArray[np.generic], header: Header) -> NDArray[np.generic]:
+    if header.slope == 1 and header.intercept == 0:
+        return voxels
+    return voxels.astype(np.float64) * header.slope + header.intercept

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePath
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nodules.scans.metaimage import Header
+from nodules.scans.dicom_file import Slice
+from nodules.scans.header import Header
+
+P = TypeVar("P", bound=PurePath)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,18 +24,19 @@ class Scan:
     Parameters
     ----------
     seriesuid
-        Its id: the header's name without folder and ending, or DICOM's.
+        Its id: the file's name without folder and ending, or DICOM's.
     archive
         The zip file, or the folder.
     member
-        Name of the voxels' member, or of the file (for DICOM, the folder) below the folder.
+        Name of the voxels' member, or of their file (for DICOM, the folder) below the folder.
     header
-        What its ``.mhd`` says; of other formats, the geometry alone counts.
+        What the file says; of DICOM, the geometry alone counts.
     checksum
         Of the voxels as they are stored, without reading them: other voxels have another.
     kind
-        Where the voxels are: in a zip's member, in a MetaImage file, in a file that SimpleITK
-        reads, or in a series of DICOM files.
+        Where the voxels are: in a zip's member, in a file, or in a series of DICOM files.
+    slices
+        Of DICOM, in their order.
     """
 
     seriesuid: str
@@ -40,7 +44,8 @@ class Scan:
     member: str
     header: Header
     checksum: str
-    kind: Literal["zip", "file", "itk", "dicom"]
+    kind: Literal["zip", "file", "dicom"]
+    slices: tuple[Slice, ...] = field(default=(), repr=False)
 
     @property
     def source(self) -> str:
@@ -98,30 +103,51 @@ def sort_scans(scans: Iterable[Scan], place: Path) -> list[Scan]:
     return in_order
 
 
-def check_payload(size: int, header: Header, source: str) -> None:
-    """Raise if `size` bytes are not what the header's volume takes.
+def refuse_swapped(voxels_of: Mapping[P, P], place: Path) -> None:
+    """Raise if a header names voxels that are another scan's.
 
     Parameters
     ----------
-    size
-        Bytes of voxels, inflated.
-    header
-        What the ``.mhd`` says.
-    source
-        Where the voxels are, for the message.
+    voxels_of
+        The voxels' file, by the header that names it.
+    place
+        Where they were found, for the message.
 
     Raises
     ------
     ValueError
-        With both sizes.
+        If two headers name one file, or a header names the file that is called as another header.
     """
-    if size != header.payload_bytes:
-        columns, rows, slices = header.geometry.size_xyz
-        msg = (
-            f"{source}: Expected {header.payload_bytes} bytes of voxels, as its header says "
-            f"({columns} x {rows} x {slices} of {header.dtype.name}). Received: {size} bytes"
-        )
-        raise ValueError(msg)
+    header_of: dict[P, P] = {}
+    stems = {header.with_suffix("") for header in voxels_of}
+    for header, voxels in voxels_of.items():
+        other = header_of.setdefault(voxels, header)
+        if other != header:
+            msg = f"{place}: Expected one header that names {voxels}. Received: {other}, {header}"
+            raise ValueError(msg)
+        named_as = voxels.with_suffix("")
+        if named_as != header.with_suffix("") and named_as in stems:
+            msg = (
+                f"{place}: Expected {header} to name its own voxels. Received: {voxels}, which are "
+                "named as another header"
+            )
+            raise ValueError(msg)
+
+
+def is_clutter(path: PurePath) -> bool:
+    """Whether a file or member is a system's own, beside or in place of what it is named after.
+
+    Parameters
+    ----------
+    path
+        Relative to where scans are looked for.
+
+    Returns
+    -------
+    bool
+        True for what is hidden (macOS's ``._*`` too) and what is in ``__MACOSX``.
+    """
+    return any((p.startswith(".") and p != "..") or p == "__MACOSX" for p in path.parts)
 
 
 def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:

@@ -1,4 +1,4 @@
-"""Bytes, however they are stored: plain, or as one deflate or zlib stream.
+"""Bytes, however they are stored: plain, or as one deflate, zlib or gzip stream.
 
 A source is read front to back. Of a plain file, what is passed over is never read; a compressed
 one must be inflated, but no more of it than a piece is in memory.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 # Inflates LUNA16's voxels more than twice as fast as zlib, to the same bytes.
 from isal import isal_zlib
@@ -19,7 +19,7 @@ _PIECE_BYTES = 1 << 19
 _COMPRESSED_PIECE_BYTES = 1 << 18
 _SKIPPED_BYTES = 1 << 17
 # The formats of a compressed stream, as zlib numbers them.
-RAW_DEFLATE, ZLIB = -15, 15
+RAW_DEFLATE, ZLIB, GZIP = -15, 15, 31
 
 
 class DamagedError(Exception):
@@ -77,7 +77,8 @@ class Inflated:
     compressed
         Where the compressed bytes come from.
     window_bits
-        `RAW_DEFLATE`, or `ZLIB`, a stream that has a checksum of its own.
+        `RAW_DEFLATE`, or `ZLIB` or `GZIP`, streams that have a checksum of their own. gzip's may
+        follow one another, which makes one content.
     exact
         Whether nothing may follow the stream.
 
@@ -89,6 +90,7 @@ class Inflated:
 
     def __init__(self, compressed: Source, window_bits: int, exact: bool = False) -> None:
         self._compressed = compressed
+        self._window_bits = window_bits
         self._inflate = isal_zlib.decompressobj(wbits=window_bits)
         self._exact = exact
         self._input = memoryview(bytearray(_COMPRESSED_PIECE_BYTES))
@@ -112,7 +114,7 @@ class Inflated:
 
     def _piece(self, most: int) -> bytes:
         """Up to `most` bytes; none at the end."""
-        while not self._inflate.eof:
+        while not self._inflate.eof or self._has_next_stream():
             # After an empty piece the inflater may still hold output, so the end of input alone
             # is not the end of the stream.
             if not self._pending:
@@ -132,6 +134,17 @@ class Inflated:
             msg = "bytes that follow the compressed stream"
             raise DamagedError(msg)
         return b""
+
+    def _has_next_stream(self) -> bool:
+        """Whether a gzip stream has ended and another follows, which is then begun."""
+        if self._window_bits != GZIP:
+            return False
+        rest = self._inflate.unused_data
+        self._pending = rest or self._input[: self._compressed.readinto(self._input)]
+        if not self._pending:
+            return False
+        self._inflate = isal_zlib.decompressobj(wbits=GZIP)
+        return True
 
 
 class Checksummed:
@@ -174,15 +187,19 @@ class Checksummed:
 
 
 @contextmanager
-def open_file(path: Path, is_zlib: bool) -> Iterator[Source]:
+def open_file(
+    path: Path, compression: Literal["", "zlib", "gzip"] = "", start: int = 0
+) -> Iterator[Source]:
     """Open a file of voxels.
 
     Parameters
     ----------
     path
-        A ``.raw`` or ``.zraw``.
-    is_zlib
-        Whether it is a zlib stream, whose content is wanted.
+        The file.
+    compression
+        How all that is behind `start` is packed; its content is wanted, and nothing may follow.
+    start
+        Where to begin, bytes into the file.
 
     Yields
     ------
@@ -190,5 +207,6 @@ def open_file(path: Path, is_zlib: bool) -> Iterator[Source]:
         The bytes.
     """
     with path.open("rb", buffering=0) as file:
-        source = Plain(file, 0, path.stat().st_size)
-        yield Inflated(source, ZLIB) if is_zlib else source
+        source = Plain(file, start, max(path.stat().st_size - start, 0))
+        window_bits = {"": None, "zlib": ZLIB, "gzip": GZIP}[compression]
+        yield source if window_bits is None else Inflated(source, window_bits, exact=True)

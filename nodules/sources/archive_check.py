@@ -10,6 +10,7 @@ whole as long as the CRC is of the part that was read. So every member is inflat
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from typing import BinaryIO, NoReturn
 
 from nodules.download.disk import BLOCK_BYTES, byte_bar
 from nodules.scans.archive import list_archive
-from nodules.scans.metaimage import Header
-from nodules.scans.scan import Scan
+from nodules.scans.header import TEXT_BYTES, Header
+from nodules.scans.scan import is_clutter
 from nodules.scans.streams import ZLIB, Checksummed, DamagedError, Inflated, Source
 from nodules.scans.zip_member import (
     SIZES_FOLLOW,
@@ -32,7 +33,6 @@ from nodules.scans.zip_member import (
 _IN_ZIP64_FIELD = 0xFFFFFFFF
 _PLAIN_FLAGS = 0x6 | SIZES_FOLLOW | UTF8  # the first two only say how hard deflate tried
 _DEFLATE64 = 9
-_MAX_MHD_BYTES = 1 << 16
 _VOXELS = (".raw", ".zraw")
 
 
@@ -67,14 +67,14 @@ def check_archive(
         with zipfile.ZipFile(path) as archive, path.open("rb", buffering=0) as file:
             members = [_Member(path, file, info) for info in archive.infolist()]
             _check_directory(members, archive.start_dir)
-            headers = [member for member in members if member.path.suffix == ".mhd"]
+            headers = [member for member in members if member.is_header]
             for member in headers:
                 _check_payload(member, None, lambda _: tick())
             header_of = _check_scans(path, members)
             if full:
-                others = [member for member in members if member.path.suffix != ".mhd"]
+                others = [member for member in members if not member.is_header]
                 _check_payloads(path, others, header_of, tick)
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error) as error:
         msg = f"{path}: Expected a whole zip archive. Received: {error}"
         raise ValueError(msg) from error
 
@@ -90,6 +90,11 @@ class _Member:
     @property
     def path(self) -> PurePosixPath:
         return member_path(self.info)
+
+    @property
+    def is_header(self) -> bool:
+        # What a system has put beside the scans is none, whatever it is called.
+        return self.path.suffix.lower() == ".mhd" and not is_clutter(self.path)
 
     def refuse(self, expected: str, received: str) -> NoReturn:
         name = self.info.orig_filename
@@ -143,8 +148,8 @@ def _check_directory(members: list[_Member], directory_start: int) -> None:
         if path in seen:
             member.refuse("every member once", "one twice")
         seen.add(path)
-        if path.suffix == ".mhd" and info.file_size > _MAX_MHD_BYTES:
-            member.refuse(f"a header of at most {_MAX_MHD_BYTES:,} bytes", f"{info.file_size:,}")
+        if member.is_header and info.file_size > TEXT_BYTES:
+            member.refuse(f"a header of at most {TEXT_BYTES:,} bytes", f"{info.file_size:,}")
         if member.payload_start() + info.compress_size > end:
             member.refuse("members one after the other", "one that runs into the next")
 
@@ -152,20 +157,18 @@ def _check_directory(members: list[_Member], directory_start: int) -> None:
 def _check_scans(archive: Path, members: list[_Member]) -> dict[str, Header]:
     """See that headers and voxel files are one to one; return the headers by the voxel files."""
     member_of = {member.info.filename: member for member in members}
-    scan_of: dict[str, Scan] = {}
+    header_of: dict[str, Header] = {}
     for scan in list_archive(archive):
         voxels, header = member_of[scan.member], scan.header
-        if scan.member in scan_of:
-            both = f"{scan_of[scan.member].seriesuid}.mhd and {scan.seriesuid}.mhd"
-            voxels.refuse("one header that names each voxel file", both)
-        scan_of[scan.member] = scan
+        header_of[scan.member] = header
         size = voxels.info.file_size
         if header.is_compressed and header.compressed_bytes not in (None, size):
             voxels.refuse(f"{header.compressed_bytes} bytes, as its header says", f"{size} bytes")
     for member in members:
-        if member.path.suffix in _VOXELS and member.info.filename not in scan_of:
+        is_voxels = member.path.suffix.lower() in _VOXELS and not is_clutter(member.path)
+        if is_voxels and member.info.filename not in header_of:
             member.refuse("a .mhd header that names each voxel file", "none")
-    return {name: scan.header for name, scan in scan_of.items()}
+    return header_of
 
 
 def _check_payloads(

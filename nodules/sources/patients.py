@@ -8,17 +8,17 @@ test at once.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pandas as pd
 
+from nodules.luna16.csv_file import TablePath
 from nodules.luna16.ids import UNLIKE, find_alike
 from nodules.luna16.official import official_scans
 
 _log = logging.getLogger(__name__)
 
 
-def decide_patients(own: pd.DataFrame | None, held: pd.Series, path: Path) -> pd.DataFrame:
+def decide_patients(own: pd.DataFrame | None, held: pd.Series, path: TablePath) -> pd.DataFrame:
     """Give every scan of a folder its patient. Patients of LIDC-IDRI that are joined are warned of.
 
     Parameters
@@ -57,7 +57,7 @@ def decide_patients(own: pd.DataFrame | None, held: pd.Series, path: Path) -> pd
     return patients.sort_values("seriesuid", ignore_index=True)
 
 
-def _compare(patients: pd.DataFrame, own: pd.DataFrame, path: Path) -> None:
+def _compare(patients: pd.DataFrame, own: pd.DataFrame, path: TablePath) -> None:
     """Refuse a folder's own patients where they are likely others than it says."""
     line_of = {uid: f"line {line}" for line, uid in own["seriesuid"].items()}
     told = {

@@ -38,7 +38,7 @@ def test_itk_reads_what_we_format(tmp_path: Path, geometry):
     assert reader.GetSpacing() == geometry.spacing_xyz_mm
     assert reader.GetOrigin() == geometry.origin_xyz_mm
     assert reader.GetDirection() == geometry.direction
-    assert parse_header(format_header(geometry, "a.raw"), "a.mhd").geometry == geometry
+    assert parse_header(format_header(geometry, "a.raw"), "a.mhd").stored == geometry
 
 
 @given(geometries)
@@ -50,10 +50,10 @@ def test_we_parse_what_itk_writes(tmp_path: Path, geometry):
     image.SetDirection(geometry.direction)
     sitk.WriteImage(image, str(tmp_path / "b.mhd"), useCompression=True)
     header = parse_header((tmp_path / "b.mhd").read_text(), "b.mhd")
-    assert header.geometry.size_xyz == (2, 3, 4)
-    np.testing.assert_allclose(header.geometry.spacing_xyz_mm, image.GetSpacing(), rtol=1e-6)
-    np.testing.assert_allclose(header.geometry.origin_xyz_mm, image.GetOrigin(), rtol=1e-6)
-    assert header.geometry.direction == image.GetDirection()
+    assert header.stored.size_xyz == (2, 3, 4)
+    np.testing.assert_allclose(header.stored.spacing_xyz_mm, image.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(header.stored.origin_xyz_mm, image.GetOrigin(), rtol=1e-6)
+    assert header.stored.direction == image.GetDirection()
     assert (header.dtype, header.is_compressed, header.data_file) == ("<u2", True, "b.zraw")
 
 
@@ -78,7 +78,34 @@ def test_formats_the_orientation_as_luna16_does(real_data: Path):
         ("NDims = 3", "NDims = 2", "Expected NDims of 3. Received: 2"),
         ("MET_SHORT", "MET_STRING", "Expected ElementType of .*MET_SHORT.* Received: MET_STRING"),
         ("1 0 0 0 1 0 0 0 1", ".8 .6 0 -.6 .8 0 0 0 1", "a.mhd: Expected a direction matrix"),
-        ("= a.raw", "= LOCAL", "Expected ElementDataFile to name one file"),
+        ("= a.raw", "= LIST", "Expected ElementDataFile to name one file"),
+        ("= a.raw", "= a%03d.raw 1 9 1", "Expected ElementDataFile to name one file"),
+        ("= a.raw", "= ..", "Expected ElementDataFile to name one file"),
+        ("= a.raw", "= sub\\\\a.raw", "Expected ElementDataFile to name one file"),
+        (
+            "Offset = -1.5 -2 -3\n",
+            "",
+            "a.mhd: Expected the key Offset. Received: ObjectType",
+        ),
+        ("Offset = -1.5 -2 -3", "Offset = -1.5 -2", "Expected 3 finite numbers for Offset"),
+        (
+            "Offset = -1.5 -2 -3\n",
+            "Offset = -1.5 -2 -3\nPosition = -1.5 -2 3\n",
+            "a.mhd: Expected Offset and Position to agree. Received: Offset = -1.5 -2 -3, Pos",
+        ),
+        ("DimSize = 4 5 6\n", "DimSize = 4 5 6\nDimSize = 4 5 7\n", "each key once. Rec.*DimSize"),
+        ("NDims = 3", "NDims = 3\nHeaderSize = -2", "Expected HeaderSize of -1, 0 or more. .*-2"),
+        ("NDims = 3", "NDims = 3\nHeaderSize = x", "Expected HeaderSize of -1, 0 or more. .*x"),
+        (
+            "CompressedData = False",
+            "CompressedData = True\nHeaderSize = -1",
+            "Expected HeaderSize of 0, since its voxels are compressed. Received: -1",
+        ),
+        (
+            "NDims = 3",
+            "NDims = 3\nElementToIntensityFunctionOffset = -1024",
+            "Expected ElementToIntensityFunctionOffset of 0. Received: -1024",
+        ),
         ("= a.raw", "= ../a.raw", "a.mhd: Expected ElementDataFile to name one file"),
         ("= a.raw", "=", "a.mhd: Expected ElementDataFile to name one file"),
         ("BinaryData = True", "BinaryData = False", "Expected BinaryData to be True"),

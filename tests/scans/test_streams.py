@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gzip
 import io
 import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodules.scans.streams import (
+    GZIP,
     RAW_DEFLATE,
     ZLIB,
     Checksummed,
@@ -106,10 +108,32 @@ def test_another_checksum_is_told_at_the_end_alone(data, is_read):
         read_all(source, 1) if is_read else source.skip(1)
 
 
-@pytest.mark.parametrize("is_zlib", [True, False])
-def test_a_file_is_one_stream(tmp_path: Path, is_zlib):
+@pytest.mark.parametrize("compression", ["", "zlib", "gzip"])
+@pytest.mark.parametrize("start", [0, 11])
+def test_a_file_is_one_stream(tmp_path: Path, compression, start):
     path = tmp_path / "a.raw"
-    path.write_bytes(zlib.compress(LONG) if is_zlib else LONG)
-    with open_file(path, is_zlib) as source:
+    pack = {"": bytes, "zlib": zlib.compress, "gzip": gzip.compress}[compression]
+    path.write_bytes(b"x" * start + pack(LONG))
+    with open_file(path, compression, start) as source:
         assert source.skip(1000) == 1000
         assert read_all(source, len(LONG)) == LONG[1000:]
+
+
+@given(st.lists(contents, min_size=1, max_size=3), st.integers(1, 2000))
+@settings(deadline=None, max_examples=30)
+def test_gzip_streams_that_follow_one_another_are_one_content(parts, piece):
+    packed_bytes = b"".join(map(gzip.compress, parts))
+    source = Inflated(Plain(io.BytesIO(packed_bytes), 0, len(packed_bytes)), GZIP, exact=True)
+    whole = b"".join(parts)
+    assert source.skip(min(piece, len(whole))) == min(piece, len(whole))
+    assert read_all(source, len(whole) + 9) == whole[piece:]
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d[:-1], lambda d: d + b"x", lambda d: d[:-5] + bytes([d[-5] ^ 1]) + d[-4:]]
+)
+def test_a_gzip_file_that_is_not_whole_is_damaged(tmp_path: Path, spoil):
+    path = tmp_path / "a.gz"
+    path.write_bytes(spoil(gzip.compress(b"content" * 9)))
+    with pytest.raises(DamagedError), open_file(path, "gzip") as source:
+        source.skip(100)

@@ -18,7 +18,7 @@ from nodules.patches.grid import PatchShape
 from nodules.patches.sampling import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.geometry import AIR_HU
-from nodules.sources.directory import take_archive, take_tables
+from nodules.sources.directory.take import take_archive, take_tables
 from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
 pytestmark = pytest.mark.slow
@@ -60,13 +60,13 @@ def real(real_data: Path, tmp_path_factory) -> SimpleNamespace:
         (mine / name).symlink_to(real_data / "luna16" / name)
     candidates = candidates_of(real_data, read_table(mine / "annotations.csv"))
     write_csv(mine / "candidates_V2.csv", candidates)
-    take_tables(mine, "report", folder / "raw")
+    take_tables(mine, [1, 3], "report", "error", folder / "raw")
     names = ("annotations.csv", "annotations_excluded.csv", "candidates_V2.csv", "patients.csv")
     tables = Tables(*(read_table(folder / "raw" / name) for name in names))
     indices, patches = [], []
     for subset in SUBSETS:
         archive, out = folder / f"raw/subset{subset}.zip", folder / f"patches/subset{subset}"
-        take_archive(mine, subset, archive)
+        take_archive(mine, subset, "error", archive)
         make_patches(archive, subset, tables, SAMPLING, out)
         indices.append(pd.read_parquet(out / "index.parquet"))
         patches.append(np.load(out / "patches.npy"))
@@ -167,5 +167,5 @@ def test_what_is_not_there_is_counted(real):
 def test_without_leave_the_absent_scans_are_an_error(real, tmp_path: Path):
     expected = r"annotations.csv: line 2: Expected the scan of every row.* \(1185 rows of 600 such"
     with pytest.raises(FileNotFoundError, match=expected):
-        take_tables(real.folder / "mine", "error", tmp_path / "raw")
+        take_tables(real.folder / "mine", [1, 3], "error", "error", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()

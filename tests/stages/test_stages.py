@@ -37,6 +37,8 @@ def write_params(folder: Path, **changes: Any) -> None:
         "data.source": "directory",
         "data.directory": str(folder / "mine"),
         "data.subsets": [0, 1, 2],
+        # Of 21 mm.
+        "data.implausible_scans": "report",
         "patches.size_px": 9,
         "patches.jitter_px": 2,
         "parallel.jobs": 1,
@@ -102,7 +104,8 @@ def finished(tmp_path_factory) -> Path:
             line = [part.replace("subset0", f"subset{subset}") for part in command(folder, stage)]
             if "--subset" in line:
                 line[line.index("--subset") + 1] = subset
-            assert run(line).stderr == ""
+            printed = run(line).stderr.splitlines()
+            assert all("Expected a plausible CT" in line for line in printed), printed
     assert run(command(folder, "split")).stderr == ""
     return folder
 
@@ -173,7 +176,10 @@ def repeat_row(path: Path) -> None:
         (repeat_row, "line 11: Expected rows distinct in .* Received: 1.0.0,.*first at line 2"),
         (Path.unlink, "Expected a table with columns seriesuid,.*Received: no file"),
         (
-            lambda p: (p.parent / "subset2.zip").unlink(),
+            lambda p: [
+                (p.parent / "subset2.zip").unlink(),
+                write_params(p.parents[1], data__subsets=[0, 1]),
+            ],
             "line 8: Expected the scan of every row below .* Received: 1.2.0, which is not there",
         ),
     ],
