@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nodules.luna16.csv_file import TablePath
+if TYPE_CHECKING:
+    from nodules.luna16.csv_file import TablePath
 
 # What is left of an id that was once a float: digits, decimals, an exponent.
 _FLOAT = re.compile(r"[-+]?\d+([.,]\d+)?[eE]\+\d+|[-+]?\d+[.,]\d+[eE]-?\d+")

@@ -52,7 +52,7 @@ class Schema:
     columns: Mapping[str, str]
     unique: tuple[str, ...] = ()
     has_header: bool = True
-    refuse: Callable[[pd.DataFrame, Path], None] | None = None
+    refuse: Callable[[pd.DataFrame, TablePath], None] | None = None
 
 
 def _kinds(columns: Sequence[str], last: str = "float") -> dict[str, str]:
