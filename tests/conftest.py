@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,27 @@ def clone(first: Clone, tmp_path: Path) -> Clone:
     copy = Clone(tmp_path / "clone")
     copy.run("dvc", "checkout", "-q")
     return copy
+
+
+@pytest.fixture
+def float64() -> Iterator[float]:
+    """Networks compute in float64, to compare two ways to compute the same; gives the bound.
+
+    A sum of n products is off by some sqrt(n) u of its size, u the unit roundoff, where roundings
+    are independent (N. Higham and T. Mary, "A new approach to probabilistic rounding error
+    analysis", SIAM J. Sci. Comput. 41, 2019), and each layer adds its own. In float32, u = 2^-24,
+    that is 5e-6 for three layers of 864 products and 5e-5 for VGG16; the order of sums, and so how
+    far two ways are apart, is the processor's. In float64, u = 2^-53, it is 1e-13 for VGG16 and
+    less for all others: for numbers of about 1, a bound of 1e-9 holds on any processor, after some
+    steps of training too, and every mistake is beyond it.
+    """
+    import keras
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield 1e-9
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 # The files that take longest, which two processes begin with.
