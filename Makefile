@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 repro: setup ## run the whole pipeline and show the metrics
 	dvc repro
 	python -m nodules summary
+	python -m reports.reproduced
 
 test: lint docs ## run all checks; slow
 	pytest
@@ -54,8 +55,9 @@ $(VENV)/project: pyproject.toml $(VENV)/$(LOCK)
 		--no-deps --no-build-isolation --editable .
 	touch $@
 
-COMPILE := uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+# One version of everything for all three Pythons, for results come from versions.
+COMPILE := uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
+	--upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
 lock: ## resolve both locks anew from pyproject.toml; needs uv
 	@# For who has no GPU: on Linux tensorflow-cpu, which is the same module in half the bytes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ def parser(stage: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Params], None]) -> None:
     """Run a stage; where its input is bad, end with one line that says why.
 
+    Warnings are a line each, on standard error.
+
     Parameters
     ----------
     arguments
@@ -39,6 +42,7 @@ def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Param
     main
         The stage, given its arguments and the parameters.
     """
+    logging.basicConfig(format="warning: %(message)s")
     try:
         main(arguments, load_params(arguments.params))
     except (ValueError, OSError) as error:

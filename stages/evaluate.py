@@ -16,8 +16,9 @@ from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_file, atomic_folder, write_csv, write_json
 from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import EvaluateParams, Params
-from nodules.patches.read import read_index, read_patches
+from nodules.patches.read import read_index, read_patches, read_scans
 from nodules.splits.audit import assign_parts
+from nodules.splits.scan_audit import audit_scans
 from nodules.splits.split_file import read_split
 from stages.command import parser, run
 
@@ -26,6 +27,7 @@ PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on v
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write predictions, metrics and the tables behind the plots."""
+    audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +24,6 @@ PROTOCOL = (
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the score and the FROC curve."""
-    logging.basicConfig(format="warning: %(message)s")
     subsets = params.data.subsets
     scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
     submission = pd.concat(

@@ -12,12 +12,14 @@ from nodules.patches.read import read_index, read_scans
 from nodules.splits.audit import audit
 from nodules.splits.folds import audit_folds, deal_groups, official_groups, rotate
 from nodules.splits.parts import split_by_fold, split_by_patient
+from nodules.splits.scan_audit import audit_scans
 from stages.command import parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the split and what its parts hold."""
     scans = read_scans(arguments.patches, params.data.subsets)
+    twins = audit_scans(scans)
     index = read_index(arguments.patches, params.data.subsets)
     moved: list[dict[str, Any]] = []
     if params.split.method == "patient":
@@ -36,7 +38,13 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     fold_counts = audit_folds(index, folds) if folds else {}
     write_json(
         arguments.out,
-        {"method": params.split.method, "moved": moved, "patients": part_of, "folds": folds},
+        {
+            "method": params.split.method,
+            "moved": moved,
+            "twins": twins,
+            "patients": part_of,
+            "folds": folds,
+        },
     )
     write_json(
         arguments.metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nodules.luna16.nodules import warn_of_class_0_on_nodules
 from nodules.luna16.official import official_scans
 from nodules.luna16.tables import read_table, write_tables
 from nodules.params.sections import Params
@@ -28,6 +29,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         fetched = {name: SCRATCH / name for name in TABLES}
         zenodo(data.zenodo).download_tables(fetched)
         tables = {name: read_table(path) for name, path in fetched.items()}
+        warn_of_class_0_on_nodules(tables, fetched["candidates_V2.csv"])
         patients = official_scans()[["seriesuid", "patient"]]
         write_tables(tables | {"patients.csv": patients}, arguments.out)
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import Params
-from nodules.patches.read import read_index
+from nodules.patches.read import read_index, read_scans
 from nodules.splits.audit import assign_parts
+from nodules.splits.scan_audit import audit_scans
 from nodules.splits.split_file import read_split
 from stages.command import parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train on the part ``train``, stop by the part ``validation``."""
+    audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     prepare_process(compute_environment(params.compute))
@@ -27,6 +29,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         arguments.patches,
         index,
         params.data.source,
+        arguments.requirements,
         TrainingFiles(
             model=arguments.model,
             history=arguments.history,
@@ -48,6 +51,9 @@ if __name__ == "__main__":
     options.add_argument("--record", type=Path, required=True, help="the run record to write")
     options.add_argument(
         "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
+    )
+    options.add_argument(
+        "--requirements", type=Path, required=True, help="the lock of what is installed"
     )
     options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
     run(options.parse_args(), main)

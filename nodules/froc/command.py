@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--excluded", type=Path, required=True, help="findings to ignore, CSV")
     parser.add_argument("--seriesuids", type=Path, required=True, help="every scan, one a line")
     parser.add_argument("--json", type=Path, required=True, help="where the score goes")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="samples (1000), 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="samples (1000; 0 .. 100000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0; 0 .. 4294967295)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.rules import MAX_MARKS_PER_SCAN, UNMEASURED_DIAMETER_MM
+from nodules.luna16.rules import MAX_MARKS_PER_SCAN, counted_diameter_mm
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def find_hits(
     wrong: list[NDArray[np.float64]] = []
     nodules_per_scan = np.zeros(len(scans), dtype=np.int64)
     candidates = ignored = doubles = over_limit = scans_over_limit = 0
-    tables = (_split(table, scans) for table in (submission, annotations, excluded))
+    tables = (rows_by_scan(table, scans) for table in (submission, annotations, excluded))
     for position, (all_marks, nodules, others) in enumerate(zip(*tables, strict=True)):
         marks = _limit(all_marks)
         over_limit += len(all_marks) - len(marks)
@@ -125,8 +125,21 @@ def find_hits(
     )
 
 
-def _split(table: pd.DataFrame, scans: pd.Index[str]) -> list[Rows]:
-    """Return, for each scan, its rows of (x, y, z, probability or diameter)."""
+def rows_by_scan(table: pd.DataFrame, scans: pd.Index[str]) -> list[Rows]:
+    """Give each scan's rows.
+
+    Parameters
+    ----------
+    table
+        ``seriesuid`` and columns of numbers.
+    scans
+        The S scans, each once. Rows of others are left out.
+
+    Returns
+    -------
+    list of ndarray
+        For each scan, its rows of numbers, in the table's order.
+    """
     scan = scans.get_indexer(pd.Index(table["seriesuid"]))
     order = np.argsort(scan, kind="stable")
     rows: Rows = table.drop(columns="seriesuid").to_numpy(dtype=np.float64)[order]
@@ -145,7 +158,7 @@ def _limit(marks: Rows) -> Rows:
 
 def _is_inside(findings: Rows, marks: Rows) -> NDArray[np.bool_]:
     """Return which marks lie inside which findings, shape (findings, marks)."""
-    diameter_mm = np.where(findings[:, 3] < 0, UNMEASURED_DIAMETER_MM, findings[:, 3])
+    diameter_mm = counted_diameter_mm(findings[:, 3])
     x_mm, y_mm, z_mm = (findings[:, None, axis] - marks[None, :, axis] for axis in range(3))
     # Summed x, y, z as in the official script: at the edge of a finding the last bit decides.
     inside: NDArray[np.bool_] = x_mm**2 + y_mm**2 + z_mm**2 < (diameter_mm[:, None] / 2) ** 2

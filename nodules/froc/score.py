@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from nodules.froc.coordinates import find_misread
 from nodules.froc.curve import FrocCurve, Interval
 from nodules.froc.hits import find_hits
 from nodules.froc.submission import check_findings, check_seriesuids
@@ -33,6 +34,10 @@ from nodules.froc.warnings import find_warnings
 from nodules.luna16.rules import ANNOTATION_COLUMNS, FALSE_POSITIVES_PER_SCAN, SUBMISSION_COLUMNS
 
 _log = logging.getLogger(__name__)
+
+# As params.yaml has them.
+MAX_BOOTSTRAPS = 100_000
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +135,7 @@ def evaluate(
         Every scan that counts, those without nodules or marks included. Rows of other scans are
         ignored.
     bootstraps
-        Bootstrap samples for the intervals; 0 for none.
+        Bootstrap samples for the intervals, at most 100,000; 0 for none.
     seed
         Seed of their draws.
 
@@ -143,20 +148,22 @@ def evaluate(
     ------
     ValueError
         If a table cannot be scored (see :mod:`nodules.froc.submission`), the scans hold no nodule,
-        or ``bootstraps`` is negative.
+        or ``bootstraps`` or ``seed`` is out of range.
     """
-    if bootstraps < 0:
-        msg = f"Expected 0 or more bootstrap samples. Received: bootstraps={bootstraps}"
-        raise ValueError(msg)
+    for name, value, most in (("bootstraps", bootstraps, MAX_BOOTSTRAPS), ("seed", seed, MAX_SEED)):
+        if not 0 <= value <= most:
+            msg = f"Expected {name} of 0 .. {most}. Received: {name}={value}"
+            raise ValueError(msg)
     scans = check_seriesuids(seriesuids)
     submission = check_findings(submission, SUBMISSION_COLUMNS, "the submission")
     annotations = check_findings(annotations, ANNOTATION_COLUMNS, "the annotations")
     excluded = check_findings(excluded, ANNOTATION_COLUMNS, "the excluded findings")
-    for warning in find_warnings(submission, annotations, scans):
-        _log.warning("%s", warning)
-
+    warnings = find_warnings(submission, annotations, excluded, scans)
     hits = find_hits(submission, annotations, excluded, scans)
     nodules = int(hits.nodules_per_scan.sum())
+    found = int(hits.is_nodule.sum())
+    for warning in [*warnings, *find_misread(submission, annotations, scans, found)]:
+        _log.warning("%s", warning)
     if nodules == 0:
         msg = (
             f"Expected at least one annotated nodule in the scans of seriesuids. Received: none in "
@@ -165,7 +172,6 @@ def evaluate(
         raise ValueError(msg)
     curve = FrocCurve(hits)
     sensitivity = curve.sensitivity()
-    found = int(hits.is_nodule.sum())
     return FrocResult(
         scans=len(scans),
         nodules=nodules,

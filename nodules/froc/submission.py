@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from nodules.luna16.ids import id_flaw
 from nodules.luna16.rules import SUBMISSION_COLUMNS
-from nodules.luna16.tables import Schema, is_id
+from nodules.luna16.tables import Schema
 
 SUBMISSION = Schema({"seriesuid": "id", **dict.fromkeys(SUBMISSION_COLUMNS[1:], "float")})
 
@@ -109,11 +110,13 @@ def _check_columns(received: Sequence[str], columns: Sequence[str], name: str) -
 
 def _check_ids(ids: pd.Series, name: str) -> pd.Series:
     values = ids.astype(object)
-    bad = values.isin([value for value in values.unique() if not is_id(value)])
+    bad = values.isin([value for value in values.unique() if id_flaw(value)])
     if bad.any():
+        first = values[bad].iloc[0]
+        expected = id_flaw(first) if isinstance(first, str) else "a string"
         msg = (
-            f"Expected strings without surrounding space as seriesuid in {name}. Received: "
-            f"{values[bad].iloc[0]!r} at {place(ids.index[bad])} ({bad.sum()} such rows). Where a "
+            f"Expected {expected} as seriesuid in {name}. Received: "
+            f"{first!r} at {place(ids.index[bad])} ({bad.sum()} such rows). Where a "
             f"table reader took the ids for numbers, their digits are lost: read them as strings"
         )
         raise ValueError(msg)

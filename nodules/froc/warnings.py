@@ -7,16 +7,20 @@ from collections.abc import Sequence
 import pandas as pd
 
 from nodules.froc.submission import place
+from nodules.luna16.nodules import find_repeated_nodules
 
 
 def find_warnings(
-    submission: pd.DataFrame, annotations: pd.DataFrame, seriesuids: Sequence[str]
+    submission: pd.DataFrame,
+    annotations: pd.DataFrame,
+    excluded: pd.DataFrame,
+    seriesuids: Sequence[str],
 ) -> list[str]:
     """Say what is likely a mistake although the official evaluation scores it.
 
     Parameters
     ----------
-    submission, annotations
+    submission, annotations, excluded
         Checked tables (see :func:`check_findings`).
     seriesuids
         The scans to score.
@@ -53,8 +57,40 @@ def find_warnings(
         )
     found += _find_repeated(submission, "predictions", "each counts as one more mark")
     found += _find_repeated(annotations, "annotated nodules", "each counts as one more nodule")
+    found += _find_overlapping(annotations)
+    found += _find_unmeasured(annotations, "annotated nodules", "count as missed")
+    found += _find_unmeasured(excluded, "excluded findings", "have no effect")
     found += _find_unmarked(submission, annotations, scans)
+    probability = submission["probability"]
+    if len(probability) > 1 and (probability == probability.iloc[0]).all():
+        found.append(
+            f"all {len(probability)} predictions have the probability {probability.iloc[0]:g}: "
+            "nothing is below any threshold, so the curve is one point"
+        )
     return found
+
+
+def _find_overlapping(annotations: pd.DataFrame) -> list[str]:
+    pairs = find_repeated_nodules(annotations.drop_duplicates())
+    if pairs.empty:
+        return []
+    first, second, apart_mm = next(pairs.itertuples(index=False, name=None))
+    at = [place(annotations.index[annotations.index == label]) for label in (second, first)]
+    return [
+        f"{pairs['second'].nunique()} of {len(annotations)} annotated nodules lie in an earlier "
+        f"one or around it, the first at {at[0]}, {apart_mm:.3g} mm from that at {at[1]}: each "
+        "counts as one more nodule"
+    ]
+
+
+def _find_unmeasured(frame: pd.DataFrame, what: str, consequence: str) -> list[str]:
+    are_zero = frame.index[frame["diameter_mm"] == 0]
+    if are_zero.empty:
+        return []
+    return [
+        f"{len(are_zero)} of {len(frame)} {what} have the diameter 0, the first at "
+        f"{place(are_zero)}: no mark can hit them, and they {consequence}"
+    ]
 
 
 def _find_repeated(frame: pd.DataFrame, what: str, consequence: str) -> list[str]:

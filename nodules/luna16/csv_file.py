@@ -8,6 +8,7 @@ row has a cell for each of the file's columns.
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -17,6 +18,9 @@ from typing import TextIO
 
 # Enough for numpy to pay, few enough that Python's garbage collector finds little to look through.
 _BLOCK_ROWS = 2048
+
+# What a column of scans is called, and no scan: words without a digit.
+_HEADER = re.compile(r"\D*(uid|series|scan|file)\D*|id|name", re.IGNORECASE)
 
 Block = tuple[list[int], list[list[str]]]
 # A file, or one in a zip.
@@ -36,7 +40,8 @@ def read_blocks(
         The columns to read. The file may have them in any order, and others too.
     has_header
         False where the first line may be a row already. It is one where it has none of the names;
-        then the file must have the columns that are read, in this order, and no others.
+        then the file must have the columns that are read, in this order, and no others. A header
+        of other names is refused.
 
     Yields
     ------
@@ -76,6 +81,7 @@ def _blocks(
         first = next(rows, [])
         names = _names(first)
         if first and not has_header and not set(names) & set(columns):
+            _refuse_other_header(names, path, columns, reader.line_num)
             names, rows = list(columns), chain([first], rows)
         _refuse_other_columns(names, path, columns)
         cells_of = [itemgetter(names.index(name)) for name in columns]
@@ -103,6 +109,18 @@ def _names(first: Sequence[str]) -> list[str]:
     if "seriesuid" in names:
         return names
     return ["seriesuid" if name == "SeriesInstanceUID" else name for name in names]
+
+
+def _refuse_other_header(
+    names: Sequence[str], path: TablePath, columns: Sequence[str], line: int
+) -> None:
+    """Refuse a first line that is no row by its look: it would count as a scan."""
+    if any(_HEADER.fullmatch(name) for name in names):
+        msg = (
+            f"{path}: line {line}: Expected a row, or the header {','.join(columns)}. "
+            f"Received: {','.join(names)}, which looks like another header"
+        )
+        raise ValueError(msg)
 
 
 def _refuse_other_columns(names: Sequence[str], path: TablePath, columns: Sequence[str]) -> None:

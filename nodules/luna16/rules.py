@@ -5,6 +5,9 @@ They are those of luna16.grand-challenge.org and of Setio et al., Medical Image 
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 SUBSETS = range(10)
 
 # World coordinates, LPS mm.
@@ -18,3 +21,21 @@ MAX_MARKS_PER_SCAN = 100
 UNMEASURED_DIAMETER_MM = 10.0
 # The rates whose sensitivities the score, the CPM, is the mean of.
 FALSE_POSITIVES_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def counted_diameter_mm(diameter_mm: ArrayLike) -> NDArray[np.float64]:
+    """Give the diameters that LUNA16 counts with, as its evaluation does.
+
+    Parameters
+    ----------
+    diameter_mm
+        As the tables have them, any shape.
+
+    Returns
+    -------
+    counted_mm
+        float64 of the same shape: `UNMEASURED_DIAMETER_MM` for what is below 0, the rest as it is.
+        A diameter of 0 stays 0: no mark can hit such a finding.
+    """
+    own = np.asarray(diameter_mm, dtype=np.float64)
+    return np.where(own < 0, UNMEASURED_DIAMETER_MM, own)

@@ -8,8 +8,7 @@ table is the line of each row in its file.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 
 from nodules.files import write_csv, write_json
 from nodules.luna16.csv_file import TablePath, read_blocks
+from nodules.luna16.ids import id_flaw, refuse_alike
+from nodules.luna16.nodules import refuse_repeated_nodules
 from nodules.luna16.rules import ANNOTATION_COLUMNS, CANDIDATE_COLUMNS, COORDINATES
 
-# What is left of an id that was once a float: one digit, decimals, an exponent.
-_FLOAT_ID = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 _EXPECTED = {
-    "id": "a non-empty id",
     "float": "a finite number",
     "positive": "a number above 0",
     "binary": "0 or 1",
@@ -40,31 +38,38 @@ class Schema:
     Parameters
     ----------
     columns
-        The kind of each column, in order: ``id`` (a non-empty string), ``float`` (finite),
-        ``positive`` (finite, above 0) or ``binary`` (0 or 1).
+        The kind of each column, in order: ``id`` (as `nodules.luna16.ids` says), ``float``
+        (finite), ``positive`` (finite, above 0) or ``binary`` (0 or 1).
     unique
         The columns in which the rows are distinct; none where rows may be repeated.
     has_header
         False for a list, which LUNA16 has without a header: it is written so, and read with or
         without one, and holds a row at least.
+    refuse
+        Raises for what no row shows by itself, given the table and its file.
     """
 
     columns: Mapping[str, str]
     unique: tuple[str, ...] = ()
     has_header: bool = True
+    refuse: Callable[[pd.DataFrame, TablePath], None] | None = None
 
 
 def _kinds(columns: Sequence[str], last: str = "float") -> dict[str, str]:
     return dict(zip(columns, ["id", "float", "float", "float", last], strict=True))
 
 
-ANNOTATIONS = Schema(_kinds(ANNOTATION_COLUMNS, "positive"), ("seriesuid", *COORDINATES))
+ANNOTATIONS = Schema(
+    _kinds(ANNOTATION_COLUMNS, "positive"),
+    ("seriesuid", *COORDINATES),
+    refuse=refuse_repeated_nodules,
+)
 # Any findings that the official evaluation can score. A diameter below 0 means that none was
 # measured. The published table of excluded findings repeats some.
 FINDINGS = Schema(_kinds(ANNOTATION_COLUMNS))
 CANDIDATES = Schema(_kinds(CANDIDATE_COLUMNS, "binary"))
-SERIESUIDS = Schema({"seriesuid": "id"}, ("seriesuid",), has_header=False)
-PATIENTS = Schema({"seriesuid": "id", "patient": "id"}, ("seriesuid",))
+SERIESUIDS = Schema({"seriesuid": "id"}, ("seriesuid",), has_header=False, refuse=refuse_alike)
+PATIENTS = Schema({"seriesuid": "id", "patient": "id"}, ("seriesuid",), refuse=refuse_alike)
 
 # File names, as LUNA16 has them; patients.csv is ours (LUNA16 publishes no patient ids).
 SCHEMAS: dict[str, Schema] = {
@@ -98,8 +103,9 @@ def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such table, a value is not of its kind, or a row is repeated that may not
-        be. The message names the file, and line, column and value where one is at fault.
+        If the file is no such table, a value is not of its kind, a row is repeated that may not
+        be, or two ids or two nodules are likely one. The message names the file, and line, column
+        and value where one is at fault.
     """
     schema = schema or SCHEMAS[path.name]
     columns = [_Column(name, kind) for name, kind in schema.columns.items()]
@@ -114,6 +120,8 @@ def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
         msg = f"{path}: Expected at least one row of {','.join(schema.columns)}. Received: none"
         raise ValueError(msg)
     _refuse_duplicates(table, schema, path)
+    if schema.refuse is not None:
+        schema.refuse(table, path)
     return table
 
 
@@ -144,11 +152,7 @@ class _Column:
         """Give all values, or refuse the file for the first that is not of its kind."""
         if self._bad:
             line, cell = self._bad[0]
-            expected = _EXPECTED[self._kind]
-            if self._kind == "id" and cell.strip():
-                expected = (
-                    "an id with all its digits, which are lost where it is taken for a number"
-                )
+            expected = id_flaw(cell.strip()) if self._kind == "id" else _EXPECTED[self._kind]
             more = f" (and {len(self._bad) - 1} more rows)" if len(self._bad) > 1 else ""
             msg = (
                 f"{path}: line {line}, column {self.name}: Expected {expected}. "
@@ -164,7 +168,7 @@ def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bo
     if kind == "id":
         # A scan has many rows.
         id_of = {cell: cell.strip() for cell in set(cells)}
-        bad = {cell for cell, uid in id_of.items() if not is_id(uid)}
+        bad = {cell for cell, uid in id_of.items() if id_flaw(uid)}
         is_bad = np.array([cell in bad for cell in cells], np.bool_)
         return np.array([id_of[cell] for cell in cells], object), is_bad
     numbers = _numbers(cells)
@@ -192,24 +196,6 @@ def _number(cell: str) -> float:
         return float(cell) if cell.isascii() and "_" not in cell else math.nan
     except ValueError:
         return math.nan
-
-
-def is_id(value: object) -> bool:
-    """Whether a value can be an id: a string that was never a float, without spaces around it.
-
-    Parameters
-    ----------
-    value
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it can.
-    """
-    if not isinstance(value, str):
-        return False
-    return value != "" and value == value.strip() and not _FLOAT_ID.fullmatch(value)
 
 
 def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: TablePath) -> None:

@@ -13,6 +13,7 @@ from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.patches.grid import Grid
 from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
 from nodules.patches.windows import cut_patches, needed_slices
+from nodules.scans.fingerprint import fingerprint, stored_fingerprint
 from nodules.scans.read import read_slices, stream_slices
 from nodules.scans.scan import Scan
 
@@ -79,15 +80,18 @@ class CutScan:
         All patches, those anywhere in the lungs too.
     patches
         int16 of shape (len(sample.patches), depth, size, size), HU.
+    fingerprint
+        Of all the scan's voxels, by `nodules.scans.fingerprint`.
     """
 
     key: str
     sample: ScanSample
     patches: NDArray[np.int16]
+    fingerprint: str
 
 
 def cut_scan(task: CutTask) -> CutScan:
-    """Cut one scan's patches, reading it once.
+    """Cut one scan's patches, reading it once at most.
 
     Parameters
     ----------
@@ -106,18 +110,27 @@ def cut_scan(task: CutTask) -> CutScan:
     """
     refuse_other_code(task.code, CODE)
     sample, scan, grid = task.sample, task.scan, task.grid
-    if task.sampling.random_lung_per_scan == 0:
+    voxels = stored_fingerprint(scan)
+    if task.sampling.random_lung_per_scan == 0 and voxels is not None:
         centers = sample.patches[_CENTER].to_numpy(np.int64)
         slices = stream_slices(scan, needed_slices(grid, centers)) if len(centers) else ()
-        return CutScan(task.key, sample, cut_patches(slices, grid, centers))
+        return CutScan(task.key, sample, cut_patches(slices, grid, centers), voxels)
+    volume_hu = read_slices(scan, range(grid.native.size_xyz[2]))
+    if task.sampling.random_lung_per_scan:
+        sample = _with_lungs(task, volume_hu)
+    centers = sample.patches[_CENTER].to_numpy(np.int64)
+    patches = cut_patches(enumerate(volume_hu), grid, centers)
+    return CutScan(task.key, sample, patches, voxels or fingerprint(volume_hu, grid.native))
+
+
+def _with_lungs(task: CutTask, volume_hu: NDArray[np.int16]) -> ScanSample:
+    """Add the patches that lie anywhere in the lungs."""
     # Imported late: SciPy is only needed where lungs are.
     from nodules.scans.lungs import lung_voxels
 
-    volume_hu = read_slices(scan, range(grid.native.size_xyz[2]))
+    sample, grid = task.sample, task.grid
     lungs = lung_voxels(volume_hu, grid.native)
-    more = sample_lungs(scan.seriesuid, grid, task.nodules, task.excluded, lungs, task.sampling)
-    sample = ScanSample(
-        pd.concat([sample.patches, more.patches], ignore_index=True), sample.counts + more.counts
-    )
-    centers = sample.patches[_CENTER].to_numpy(np.int64)
-    return CutScan(task.key, sample, cut_patches(enumerate(volume_hu), grid, centers))
+    uid = task.scan.seriesuid
+    more = sample_lungs(uid, grid, task.nodules, task.excluded, lungs, task.sampling)
+    patches = pd.concat([sample.patches, more.patches], ignore_index=True)
+    return ScanSample(patches, sample.counts + more.counts)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.rules import COORDINATES, UNMEASURED_DIAMETER_MM
+from nodules.luna16.rules import COORDINATES, counted_diameter_mm
 from nodules.patches.grid import Grid
 
 INDEX = ["index_x", "index_y", "index_z"]
@@ -66,10 +66,9 @@ def locate_excluded(excluded: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     Returns
     -------
     findings
-        As `locate_nodules`, wherever they are; 10 mm where no diameter was measured.
+        As `locate_nodules`, wherever they are; their diameters as the evaluation counts them.
     """
-    is_measured = excluded["diameter_mm"] > 0
-    diameter_mm = excluded["diameter_mm"].where(is_measured, UNMEASURED_DIAMETER_MM)
+    diameter_mm = counted_diameter_mm(excluded["diameter_mm"])
     return _locate(excluded.assign(diameter_mm=diameter_mm), grid)
 
 
@@ -106,7 +105,7 @@ def shows_any(
     shows = np.zeros(len(centers_xyz), dtype=np.bool_)
     for *index, diameter_mm in spheres[[*INDEX, "diameter_mm"]].to_numpy(np.float64):
         beyond_mm = np.abs(centers_xyz - np.asarray(index)) * spacing - grid.half_extent_xyz_mm
-        shows |= (np.maximum(beyond_mm, 0) ** 2).sum(axis=1) <= (diameter_mm / 2) ** 2
+        shows |= (np.maximum(beyond_mm, 0) ** 2).sum(axis=1) <= np.square(diameter_mm / 2)
     return shows
 
 
@@ -125,7 +124,8 @@ def chord_mm(apart_mm: NDArray[np.float64], diameter_mm: float) -> NDArray[np.fl
     chord_mm
         float64 of the same shape; 0 where the plane misses the sphere.
     """
-    return np.sqrt(np.maximum(diameter_mm**2 - (2 * np.asarray(apart_mm)) ** 2, 0))
+    # Of a number, ** is the C library's power, whose last bit depends on the processor.
+    return np.sqrt(np.maximum(np.square(diameter_mm) - np.square(2 * np.asarray(apart_mm)), 0))
 
 
 def spanned_slices(index_z: float, diameter_mm: float, grid: Grid) -> NDArray[np.int64]:

@@ -9,6 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+_IDS = ["seriesuid", "patient", "voxels"]
+_COUNTS = ["nodules", "positives", "negatives"]
+# The columns of scans.csv.
+_SCANS = {
+    "seriesuid": "str",
+    "patient": "str",
+    "subset": "int64",
+    **dict.fromkeys(_COUNTS, "int64"),
+    "voxels": "str",
+}
+
 
 def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     """Read the index of several subsets' patches.
@@ -66,20 +77,37 @@ def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     Returns
     -------
     scans
-        ``seriesuid``, ``patient``, ``subset``, ``nodules``, ``positives`` and ``negatives``.
+        ``seriesuid``, ``patient``, ``subset``, ``nodules``, ``positives``, ``negatives`` and
+        ``voxels``, the checksum of its voxels.
 
     Raises
     ------
     FileNotFoundError
         If a subset's patches are missing.
+    ValueError
+        If a list is damaged, or of another subset.
     """
-    ids = {"seriesuid": str, "patient": str}
-    # A patient may be called NA: no id is a missing value.
-    frames = [
-        pd.read_csv(_file(patches, subset, "scans.csv"), dtype=ids, keep_default_na=False)
-        for subset in subsets
-    ]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat([_read_scans(patches, subset) for subset in subsets], ignore_index=True)
+
+
+def _read_scans(patches: Path, subset: int) -> pd.DataFrame:
+    path = _file(patches, subset, "scans.csv")
+    try:
+        # A patient may be called NA: no id is a missing value.
+        table = pd.read_csv(
+            path, usecols=list(_SCANS), dtype=_SCANS, keep_default_na=False, encoding="utf-8"
+        )
+    except ValueError as error:
+        msg = f"{path}: Expected columns {','.join(_SCANS)}. Received: {error}"
+        raise ValueError(msg) from error
+    is_whole = (table[_IDS] != "").all(axis=1) & (table[_COUNTS] >= 0).all(axis=1)
+    if table.empty or not (is_whole & (table["subset"] == subset)).all():
+        msg = f"{path}: Expected the scans of subset {subset}. Received: {len(table)} rows"
+        if len(table):
+            row = int((~(is_whole & (table["subset"] == subset))).to_numpy().argmax())
+            msg += f", at row {row + 1} {','.join(map(str, table.iloc[row]))}"
+        raise ValueError(msg)
+    return table
 
 
 def read_patches(patches: Path, index: pd.DataFrame) -> NDArray[np.int16]:

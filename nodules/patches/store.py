@@ -18,6 +18,7 @@ import pandas as pd
 from nodules.files import atomic_folder, write_csv, write_json
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
+from nodules.luna16.nodules import find_class_0_on_nodules
 from nodules.patches.cutting import CutScan, CutTask, cut_scan
 from nodules.patches.findings import locate_excluded, locate_nodules
 from nodules.patches.grid import make_grid
@@ -71,7 +72,7 @@ def make_patches(
     out
         The folder to make, whole or not at all: ``patches.npy`` (N, depth, size, size) int16 HU,
         ``index.parquet`` (a row a patch), ``scans.csv`` (a row a scan, those without patches
-        too) and ``counts.json``.
+        too; ``voxels`` is the checksum of its voxels) and ``counts.json``.
     workers
         Who cuts; by default this process. The bytes written do not depend on it.
 
@@ -89,7 +90,17 @@ def make_patches(
     patient_of = _patients(scans, tables.patients)
     tasks = _tasks(scans, tables, sampling)
     kept = work_on_scans(cut_scan, tasks, out, f"patches of subset {subset}", workers or Workers())
-    counts = _store(out, tasks, (kept[task.key] for task in tasks), patient_of, subset, sampling)
+    own = tables.candidates["seriesuid"].isin([scan.seriesuid for scan in scans])
+    on_nodules = find_class_0_on_nodules(tables.candidates[own], tables.annotations)
+    counts = _store(
+        out,
+        tasks,
+        (kept[task.key] for task in tasks),
+        patient_of,
+        subset,
+        sampling,
+        len(on_nodules),
+    )
     kept.remove()
     return counts
 
@@ -136,6 +147,7 @@ def _store(
     patient_of: dict[str, str],
     subset: int,
     sampling: Sampling,
+    class_0_on_nodules: int,
 ) -> dict[str, Any]:
     """Write all that was cut, in the scans' order and one scan at a time."""
     frames, scan_rows = [], []
@@ -158,6 +170,7 @@ def _store(
                         "nodules": len(task.nodules),
                         "positives": int((label == 1).sum()),
                         "negatives": int((label == 0).sum()),
+                        "voxels": cut.fingerprint,
                     }
                 )
             index = pd.concat(frames, ignore_index=True)
@@ -169,6 +182,7 @@ def _store(
             "scans": len(tasks),
             "scans_without_nodule": sum(len(task.nodules) == 0 for task in tasks),
             "nodules": sum(len(task.nodules) for task in tasks),
+            "class_0_on_nodules": class_0_on_nodules,
             "patches": len(index),
             "requests": {key: total[key] for key in sorted(total)},
             "sampling": dataclasses.asdict(sampling),

@@ -110,7 +110,10 @@ class Geometry:
 
     @cached_property
     def _world_to_index_matrix(self) -> NDArray[np.float64]:
-        return np.asarray(np.linalg.inv(self._index_to_world_matrix), dtype=np.float64)
+        direction = np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
+        cofactors = np.cross(np.roll(direction, -1, axis=0), np.roll(direction, -2, axis=0))
+        inverse = cofactors.T / (direction[0] * cofactors[0]).sum()
+        return inverse / np.asarray(self.spacing_xyz_mm, dtype=np.float64)[:, None]
 
     def index_from_world(self, world_xyz_mm: ArrayLike) -> NDArray[np.float64]:
         """Continuous voxel indices of world points.
@@ -126,8 +129,7 @@ class Geometry:
             float64 of the same shape; what ITK's ``TransformPhysicalPointToContinuousIndex`` gives.
         """
         points = np.asarray(world_xyz_mm, dtype=np.float64) - np.asarray(self.origin_xyz_mm)
-        index: NDArray[np.float64] = points @ self._world_to_index_matrix.T
-        return index
+        return _transform(self._world_to_index_matrix, points)
 
     def world_from_index(self, index_xyz: ArrayLike) -> NDArray[np.float64]:
         """World points of continuous voxel indices: the inverse of `index_from_world`.
@@ -143,8 +145,7 @@ class Geometry:
             float64 of the same shape, LPS mm.
         """
         index = np.asarray(index_xyz, dtype=np.float64)
-        world: NDArray[np.float64] = index @ self._index_to_world_matrix.T
-        return world + np.asarray(self.origin_xyz_mm)
+        return _transform(self._index_to_world_matrix, index) + np.asarray(self.origin_xyz_mm)
 
     def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
         """Whether continuous indices lie in the volume, voxel edges included but for the last ones.
@@ -164,6 +165,15 @@ class Geometry:
         index = np.asarray(index_xyz, dtype=np.float64)
         inside = (index >= -0.5) & (index < np.asarray(self.size_xyz) - 0.5)
         return np.asarray(inside.all(axis=-1))
+
+
+def _transform(matrix: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply vectors of shape (..., 3) by a matrix, to the same bits on every processor.
+
+    With ``@``, BLAS would sum in another order, or round fewer products, on another processor.
+    """
+    x, y, z = (vectors[..., axis, None] * matrix[:, axis] for axis in range(3))
+    return x + y + z
 
 
 def _angle(magnitude: NDArray[np.float64]) -> str:

@@ -26,15 +26,20 @@ def environment() -> dict[str, Any]:
     -------
     environment
         ``python``, ``platform`` (system and architecture), ``processor`` (the model's name),
-        ``cores`` (that this process may use), ``devices`` (the backend's), ``backend`` and
-        ``versions`` of keras, numpy, scipy and the backend.
+        ``simd`` (the kinds of instructions that NumPy found), ``cores`` (that this process may
+        use), ``threads`` and ``cpu_isa`` (TensorFlow's and oneDNN's, None where not settled; see
+        `nodules.networks.compute`), ``devices`` (the backend's), ``backend`` and ``versions`` of
+        keras, numpy, scipy and the backend.
     """
     backend: str = keras.backend.backend()
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "simd": np.show_config(mode="dicts")["SIMD Extensions"].get("found", []),
         "cores": _cores(),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS"),
+        "cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA"),
         "devices": list(keras.distribution.list_devices()),
         "backend": backend,
         "versions": {

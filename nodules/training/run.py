@@ -22,7 +22,7 @@ from nodules.patches.read import read_patches
 from nodules.training.augmentation import Augmentation
 from nodules.training.devices import find_devices
 from nodules.training.examples import Examples, make_examples
-from nodules.training.fit import Fit, Outcome, fix_seeds, train
+from nodules.training.fit import Fit, fix_seeds, train
 from nodules.training.losses import Loss
 from nodules.training.precision import has_gpu
 from nodules.training.record import environment
@@ -60,6 +60,7 @@ def run_training(
     patches: Path,
     index: pd.DataFrame,
     source: str,
+    requirements: Path,
     files: TrainingFiles,
 ) -> None:
     """Train a network on the part ``train``, stop by the part ``validation``, and save it.
@@ -76,6 +77,8 @@ def run_training(
         Of the patches, with ``part``, from `nodules.splits.audit.assign_parts`.
     source
         Where the data come from; the record tells it.
+    requirements
+        The list of what is installed; the record has its hash.
     files
         What to write. Where several processes share the batches, only the first writes, and no
         checkpoint is kept: killed at different epochs, they could not go on together.
@@ -129,7 +132,22 @@ def run_training(
     if not is_first:
         return
     save_model(model, files.model)
-    _write_record(files, own, source, is_mixed, outcome, model.count_params())
+    precision = {"precision": "mixed" if is_mixed else "float32"}
+    write_json(
+        files.record,
+        {
+            "data": source,
+            "data_sha256": outcome.data_sha256,
+            "seed": own.seed,
+            "environment": environment() | precision,
+            "requirements_sha256": _hash(requirements, "sha256"),
+            "parameters": model.count_params(),
+            "epochs": len(outcome.history),
+            "best_epoch": outcome.best_epoch,
+            "wall_time_s": round(outcome.wall_time_s, 3),
+            "model_md5": _hash(files.model, "md5"),
+        },
+    )
     if is_alone:
         shutil.rmtree(files.checkpoint)
 
@@ -201,27 +219,6 @@ def _curves(files: TrainingFiles, bar: tqdm[NoReturn]) -> Callable[[pd.DataFrame
     return show
 
 
-def _write_record(
-    files: TrainingFiles,
-    own: ClassifierParams | LocalizerParams,
-    source: str,
-    is_mixed: bool,
-    outcome: Outcome,
-    parameters: int,
-) -> None:
-    with files.model.open("rb") as model:
-        model_md5 = hashlib.file_digest(model, "md5").hexdigest()
-    write_json(
-        files.record,
-        {
-            "data": source,
-            "data_sha256": outcome.data_sha256,
-            "seed": own.seed,
-            "environment": environment() | {"precision": "mixed" if is_mixed else "float32"},
-            "parameters": parameters,
-            "epochs": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
-            "wall_time_s": round(outcome.wall_time_s, 3),
-            "model_md5": model_md5,
-        },
-    )
+def _hash(path: Path, name: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, name).hexdigest()

@@ -341,7 +341,11 @@ class TestResult:
             "sensitivity",
         }
 
-    def test_negative_bootstraps_are_refused(self) -> None:
+    def test_bootstraps_and_seeds_out_of_range_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"of 0 .. 100000\. Received: bootstraps=100001$"):
+            evaluate(*self.tables, bootstraps=100_001)
+        with pytest.raises(ValueError, match=r"of 0 .. 4294967295\. Received: seed=-1$"):
+            evaluate(*self.tables, bootstraps=9, seed=-1)
         with pytest.raises(ValueError, match="Received: bootstraps=-1"):
             evaluate(*self.tables, bootstraps=-1)
 

@@ -124,3 +124,24 @@ def test_no_file_is_named_with_its_columns(tmp_path):
         with pytest.raises(FileNotFoundError) as caught:
             read(path, "a", "b")
         assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("SeriesUID", "series_uid", "SERIESINSTANCEUID", "Series Instance UID", "id"),
+        *("# scans", "scan", "seriesuids", "file name", "Name", "uid;subset"),
+    ],
+)
+def test_another_header_is_no_row_of_a_list(write, header):
+    expected = (
+        r"t\.csv: line 2: Expected a row, or the header seriesuid\. Received: .* another header$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        read(write(f"\n{header}\n1.2\n1.3\n"), "seriesuid", has_header=False)
+
+
+@pytest.mark.parametrize("first", ["NA", "nan", "scan1", "series_7", "a", "Idaho", "sidney"])
+def test_ids_that_are_words_are_rows_of_a_list(write, first):
+    path = write(f"{first}\n1.2\n")
+    assert read(path, "seriesuid", has_header=False) == ([1, 2], [[first, "1.2"]])

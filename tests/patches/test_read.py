@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
         ids = [("1.10", "007"), ("1.2", "NA")] * (count // 2)
         index = pd.DataFrame(ids, columns=["seriesuid", "patient"]).assign(subset=subset)
         index.to_parquet(own / "index.parquet", index=False)
-        scans = index.drop_duplicates().assign(nodules=1, positives=1, negatives=0)
+        scans = index.drop_duplicates().assign(nodules=1, positives=1, negatives=0, voxels="007")
         scans.to_csv(own / "scans.csv", index=False)
     return tmp_path
 
@@ -42,11 +42,35 @@ def test_scans_keep_their_ids(folder: Path):
     scans = read_scans(folder, [0, 3])
     assert scans["seriesuid"].tolist() == ["1.10", "1.2"] * 2
     assert scans["patient"].tolist() == ["007", "NA"] * 2
+    assert scans["voxels"].tolist() == ["007"] * 4
     assert scans["subset"].tolist() == [0, 0, 3, 3]
 
 
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
+
+
+HEAD = "seriesuid,patient,subset,nodules,positives,negatives,voxels\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "Expected columns seriesuid,.*,voxels. Received: "),
+        ("\0garbage", "Expected columns seriesuid,.*,voxels. Received: "),
+        ("seriesuid,patient,subset\n1.2,p,3\n", "Expected columns seriesuid,.*,voxels. Received: "),
+        (HEAD + "1.2,p,3,x,1,1,c\n", "Expected columns seriesuid,.*,voxels. Received: .*'x'"),
+        (HEAD, "Expected the scans of subset 3. Received: 0 rows"),
+        (HEAD + "1.2,p,3,1,1,1,c\n1.3,p,2,1,1,1,d\n", "2 rows, at row 2 1.3,p,2,1,1,1,d"),
+        (HEAD + "1.2,p,3,1,1,1,\n", "at row 1 1.2,p,3,1,1,1,"),
+        (HEAD + "1.2,,3,1,1,1,c\n", "at row 1 1.2,,3,1,1,1,c"),
+        (HEAD + "1.2,p,3,-1,1,1,c\n", "at row 1 1.2,p,3,-1,1,1,c"),
+    ],
+)
+def test_a_list_of_scans_that_is_none_is_named(folder: Path, text, expected):
+    (folder / "subset3/scans.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"subset3/scans.csv: .*{expected}"):
+        read_scans(folder, [0, 3])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_the_index_holds_ids_and_only_nodules_have_labels_in_px(tmp_path: Path):
     scans = pd.read_csv(
         tmp_path / "p" / "scans.csv", dtype={"seriesuid": str, "patient": str}, na_filter=False
     )
+    assert scans["voxels"].tolist() == [
+        f"crc32 {zlib.crc32(oriented.tobytes()):08x} of {oriented.nbytes} bytes"
+        # The second is stored flipped in x and y.
+        for oriented in (
+            VOLUMES[0].voxels_hu,
+            VOLUMES[1].voxels_hu[:, ::-1, ::-1],
+            VOLUMES[2].voxels_hu,
+        )
+    ]
     assert scans["seriesuid"].tolist() == ["1.1", "1.2", "1.3"]
     assert scans["nodules"].tolist() == [1, 2, 0]
     assert scans[["positives", "negatives"]].sum().tolist() == [

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from nodules.luna16.tables import read_table
 from nodules.splits.audit import PARTS, LeakError, assign_parts, audit
 
 
@@ -48,6 +51,15 @@ def test_the_audit_catches_a_nodule_in_two_parts_under_two_ids():
     index.loc[10, place] = index.loc[0, place]
     with pytest.raises(LeakError, match=r"each nodule in one part. .* in test and train \(1 such"):
         audit(index, parts)
+    # However little it was moved, and beyond it is another nodule.
+    index.loc[10, place] = index.loc[0, place] + [0.01, -0.09, 0.05, 0.09]
+    expected = (
+        r"Received: that of 5 mm at \(0, 0, 0\.1\) mm, as 1\.0 and 1\.5 have it, in test and train"
+    )
+    with pytest.raises(LeakError, match=expected):
+        audit(index, parts)
+    index.loc[10, "diameter_mm"] = 5.11
+    audit(index, parts)
     # Within one part, the same nodule in two scans is no leak.
     index, parts = patches()
     index.loc[2, place] = index.loc[0, place]
@@ -90,3 +102,26 @@ def test_a_leak_is_caught_before_anything_learns():
     index.loc[4:, "seriesuid"] = "1.0"
     with pytest.raises(LeakError, match=r"scan 1\.0 in test and train"):
         assign_parts(index, {"p0": "train", "p1": "validation", "p2": "test"})
+
+
+def test_luna16s_nodules_are_no_leak_however_they_are_parted(real_data: Path):
+    table = read_table(real_data / "luna16/annotations.csv")
+    index = table.set_axis(
+        ["seriesuid", "nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm"], axis=1
+    )
+    index = index.assign(label=1, patient=index["seriesuid"]).reset_index(drop=True)
+    # Every scan has a part of its own kind; each part needs a negative.
+    index = pd.concat([index, index[:60].assign(label=0)], ignore_index=True)
+    parts = index["seriesuid"].map(
+        dict(zip(index["seriesuid"].unique(), PARTS * 201, strict=False))
+    )
+    assert sum(part["nodules"] for part in audit(index, parts).values()) == 1186
+    # One of them again, under another id and 0.01 mm away.
+    twin = index[:1].assign(
+        seriesuid="9.9", patient="twin", nodule_x_mm=index["nodule_x_mm"][0] + 0.01
+    )
+    planted = pd.concat([index, twin], ignore_index=True)
+    with pytest.raises(
+        LeakError, match=r"nodule in one part\. .* and 9\.9 have it, in test and train"
+    ):
+        audit(planted, pd.concat([parts, pd.Series(["test"])], ignore_index=True))

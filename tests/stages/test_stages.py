@@ -67,6 +67,7 @@ def command(folder: Path, stage: str) -> list[str]:
             *("--task", "classifier", *train, "--model", folder / "m.keras"),
             *("--history", folder / "history.csv", "--record", folder / "record.json"),
             *("--checkpoint", folder / "checkpoint", "--tensorboard", folder / "tensorboard"),
+            *("--requirements", ROOT / "requirements.lock"),
         ],
     }[stage]
     everything = ["-m", f"stages.{stage}", "--params", folder / "params.yaml", *arguments]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nodules.files import atomic_file
 from nodules.luna16.csv_file import TablePath
-from nodules.luna16.official import official_scans
+from nodules.luna16.nodules import warn_of_class_0_on_nodules
 from nodules.luna16.tables import refuse_unknown_scans, write_tables
 from nodules.scans.plausible import check_plausible, sample_indices
 from nodules.scans.read import list_scans, read_slices
@@ -24,6 +24,7 @@ from nodules.scans.write import Volume, write_archive
 from nodules.sources.archive_check import check_archive
 from nodules.sources.directory.scans import FoundScans, find_scans
 from nodules.sources.directory.tables import find_tables, read_found
+from nodules.sources.patients import decide_patients
 
 _LOG = logging.getLogger(__name__)
 Action = Literal["error", "report"]
@@ -158,7 +159,10 @@ def take_tables(
             f"{unlisted.iloc[0]}, of {scans[unlisted.index[0]].source} ({len(unlisted)} such scans)"
         )
         raise ValueError(msg)
-    tables["patients.csv"] = _patients(tables.get("patients.csv"), held, paths["patients.csv"])
+    tables["patients.csv"] = decide_patients(
+        tables.get("patients.csv"), held, paths["patients.csv"]
+    )
+    warn_of_class_0_on_nodules(tables, paths["candidates_V2.csv"])
     if absent_scans == "error":
         _refuse_absent(tables, held, paths, folder)
     for subset in subsets:
@@ -168,21 +172,6 @@ def take_tables(
         check_plausible(scan, implausible)
     _report_absent(tables, held, folder)
     write_tables(tables, out, held)
-
-
-def _patients(own: pd.DataFrame | None, held: pd.Series, path: TablePath) -> pd.DataFrame:
-    """Patients by scan: the folder's own word first, then LIDC-IDRI's."""
-    official = official_scans()[["seriesuid", "patient"]]
-    known = pd.concat([own, official]).drop_duplicates("seriesuid", keep="first")
-    patients = known[known["seriesuid"].isin(held)]
-    missing = held[~held.isin(patients["seriesuid"])]
-    if len(missing):
-        msg = (
-            f"{path}: Expected a row seriesuid,patient for every scan that is "
-            f"not LUNA16's. Received: none for {missing.iloc[0]} ({len(missing)} such scans)"
-        )
-        raise ValueError(msg)
-    return patients.sort_values("seriesuid", ignore_index=True)
 
 
 def _refuse_absent(

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nodules.sources.phantom.exact import bell, cosine, cube_root, dot, hypot, length, sine, unit
+
 Floats = NDArray[np.floating]
 
-_WOBBLE_AMPLITUDES = (0.015, 0.03, 0.015, 0.012, 0.008)
+_WOBBLE_AMPLITUDES = np.array([0.015, 0.03, 0.015, 0.012, 0.008])
 _STEPS = 24
 
 
@@ -67,8 +69,8 @@ class Torso:
         Half axes of the body, left to right and front to back.
     level_mm
         Height of the volume's middle above the hila.
-    wobble_phases
-        Phases of the harmonics that make the outlines irregular.
+    wobble_cosines, wobble_sines
+        Coefficients of the first harmonics, which make the ribs' outline irregular.
     heart_scale
         Size of the heart against the usual.
     """
@@ -76,23 +78,30 @@ class Torso:
     half_width_mm: float
     half_depth_mm: float
     level_mm: float
-    wobble_phases: tuple[float, ...]
+    wobble_cosines: tuple[float, ...]
+    wobble_sines: tuple[float, ...]
     heart_scale: float
 
     def _wobble(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        angle = np.arctan2(y, x)
-        twist = z / (1.5 * self.half_width_mm)
-        wobble = np.ones_like(angle + twist)
-        harmonics = zip(_WOBBLE_AMPLITUDES, self.wobble_phases, strict=True)
-        for order, (amplitude, phase) in enumerate(harmonics, start=1):
-            wobble += amplitude * np.cos(order * angle + phase + twist)
-        return wobble
+        """Relative radius of the outline: harmonics of the angle about z, which turn with z."""
+        radius = np.maximum(hypot(x, y), 1e-6)
+        cos, sin = x / radius, y / radius
+        even, odd = np.zeros_like(radius), np.zeros_like(radius)
+        cos_n, sin_n = np.ones_like(radius), np.zeros_like(radius)
+        for a, b in zip(self.wobble_cosines, self.wobble_sines, strict=True):
+            # Of the next multiple of the angle.
+            cos_n, sin_n = cos_n * cos - sin_n * sin, sin_n * cos + cos_n * sin
+            even += a * cos_n + b * sin_n
+            odd += b * cos_n - a * sin_n
+        turns = z / (9.4 * self.half_width_mm)
+        return 1 + even * cosine(turns) + odd * sine(turns)
 
     def body_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Depth below the skin at broadcastable local coordinates, mm."""
-        width, depth = self.half_width_mm, self.half_depth_mm
-        radius = (np.abs(x / width) ** 2.4 + np.abs(y / depth) ** 2.4) ** (1 / 2.4)
-        return (1 - radius + 0 * z) * depth
+        # Between an ellipse, which has 2 for 1.18, and a rectangle.
+        across, along = (x / self.half_width_mm) ** 2, (y / self.half_depth_mm) ** 2
+        radius = np.sqrt(np.sqrt(across**2 + 1.18 * across * along + along**2))
+        return (1 - radius + 0 * z) * self.half_depth_mm
 
     def cavity_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Depth inside the rib cage at broadcastable local coordinates, mm."""
@@ -101,7 +110,7 @@ class Torso:
         taper = np.sqrt(np.clip(1 - (np.maximum(above_hila, 0) / apex) ** 2, 0.02, None))
         width = 0.83 * self.half_width_mm * taper
         depth = 0.80 * self.half_depth_mm * np.sqrt(taper)
-        radius = np.hypot(x / width, (y + 0.02 * self.half_depth_mm) / depth)
+        radius = hypot(x / width, (y + 0.02 * self.half_depth_mm) / depth)
         return (self._wobble(x, y, z) - radius) * np.sqrt(width * depth)
 
     def heart_radius(self, x: Floats, y: Floats, z: Floats) -> Floats:
@@ -122,8 +131,8 @@ class Torso:
         """Depth inside the lungs at broadcastable local coordinates, mm."""
         width, depth = self.half_width_mm, self.half_depth_mm
         outside = [
-            np.hypot(x / (0.22 * width), (y - 0.05 * depth) / (0.55 * depth)) - 1,  # mediastinum
-            np.hypot(x / (0.16 * width), (y - 0.60 * depth) / (0.36 * depth)) - 1,  # spine
+            hypot(x / (0.22 * width), (y - 0.05 * depth) / (0.55 * depth)) - 1,  # mediastinum
+            hypot(x / (0.16 * width), (y - 0.60 * depth) / (0.36 * depth)) - 1,  # spine
             self.heart_radius(x, y, z) - 1,
         ]
         scales = (0.30 * width, 0.22 * width, 0.44 * width)
@@ -177,11 +186,13 @@ def make_chest(rng: np.random.Generator, field_of_view_mm: float, slab_mm: float
         The chest, in the local frame.
     """
     half_width_mm = field_of_view_mm * rng.uniform(0.52, 0.59)
+    phases = rng.random(len(_WOBBLE_AMPLITUDES))
     torso = Torso(
         half_width_mm=half_width_mm,
         half_depth_mm=half_width_mm * rng.uniform(0.68, 0.78),
         level_mm=half_width_mm * rng.uniform(-0.25, 0.3),
-        wobble_phases=tuple(rng.uniform(0, 2 * np.pi, len(_WOBBLE_AMPLITUDES)).tolist()),
+        wobble_cosines=tuple((_WOBBLE_AMPLITUDES * cosine(phases)).tolist()),
+        wobble_sines=tuple((_WOBBLE_AMPLITUDES * sine(phases)).tolist()),
         heart_scale=rng.uniform(0.85, 1.05),
     )
     arteries, artery_forks = _grow_trees(rng, torso, height=0.04)
@@ -221,13 +232,13 @@ def _grow_trees(
         ],
         axis=1,
     )
-    tips = hilum + rng.normal(0, 0.02 * width, hilum.shape)
+    tips = hilum + 0.02 * width * bell(rng, hilum.shape)
     spread = np.linspace(-1, 1, per_lung)
     direction = np.stack(
         [
             side * rng.uniform(0.3, 1.0, len(side)),
             np.concatenate([rng.permutation(spread) for _ in range(2)]),
-            np.tile(spread, 2) + rng.normal(0, 0.15, len(side)),
+            np.tile(spread, 2) + 0.15 * bell(rng, len(side)),
         ],
         axis=1,
     )
@@ -235,9 +246,9 @@ def _grow_trees(
     parts: list[Tubes] = []
     forks: list[NDArray[np.float64]] = [np.empty((0, 3))]
     for step in range(_STEPS):
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        length = width * rng.uniform(0.05, 0.11, len(tips))
-        ends = tips + direction * length[:, None]
+        direction = unit(direction)
+        length_mm = width * rng.uniform(0.05, 0.11, len(tips))
+        ends = tips + direction * length_mm[:, None]
         end_radius = radius * 0.97
         parts.append(Tubes(tips, ends, radius, end_radius))
 
@@ -250,15 +261,15 @@ def _grow_trees(
         does_fork = rng.random(len(tips)) < 0.42
         forks.append(tips[does_fork])
         share = np.where(does_fork, rng.uniform(0.15, 0.5, len(tips)), 0.0)
-        bend = rng.normal(0, 1, direction.shape)
-        bend -= (bend * direction).sum(axis=1, keepdims=True) * direction
-        bend /= np.linalg.norm(bend, axis=1, keepdims=True) + 1e-9
+        bend = bell(rng, direction.shape)
+        bend -= dot(bend, direction)[:, None] * direction
+        bend /= length(bend)[:, None] + 1e-9
         main = direction + bend * np.where(does_fork, 0.35, rng.uniform(0, 0.3, len(tips)))[:, None]
         minor = (direction - bend * rng.uniform(0.6, 1.1, len(tips))[:, None])[does_fork]
         tips = np.concatenate([tips, tips[does_fork]])
         direction = np.concatenate([main, minor])
-        minor_radius = (radius * np.cbrt(share))[does_fork]
-        radius = np.concatenate([radius * np.cbrt(1 - share), minor_radius])
+        shares = np.concatenate([1 - share, share[does_fork]])
+        radius = np.concatenate([radius, radius[does_fork]]) * cube_root(shares)
     tubes = parts[0]
     for part in parts[1:]:
         tubes = tubes.join(part)

@@ -72,7 +72,7 @@ def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int
     """Render a subset's scans into an archive laid out as LUNA16's ``subset{k}.zip``.
 
     The archive's bytes depend on the plans alone (and on the versions of numpy and zlib), not on
-    `n_jobs` nor the time. It appears whole or not at all.
+    the processor, `n_jobs` nor the time. It appears whole or not at all.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodules.sources.phantom.anatomy import Chest, Tubes
+from nodules.sources.phantom.exact import bell, hypot, length, unit
 
 LesionKind = Literal["solid", "part-solid", "ground-glass", "spot", "scar"]
 Points = NDArray[np.float64]
@@ -131,11 +132,11 @@ def draw_candidates(
         wanted = min(len(inside), round(share * count))
         elsewhere.append(inside[rng.permutation(len(inside))[:wanted]])
     points = np.concatenate(elsewhere)
-    points += rng.normal(0, 0.6, points.shape)
+    points += 0.6 * bell(rng, points.shape)
     points[:, 2] = np.clip(points[:, 2], -half_extent_xyz_mm[2], half_extent_xyz_mm[2])
     for nodule in nodules:
-        offset = np.linalg.norm(points - nodule.center_xyz_mm, axis=1)
-        points = points[offset > nodule.diameter_mm / 2 + 10]
+        offset_mm = length(points - nodule.center_xyz_mm)
+        points = points[offset_mm > nodule.diameter_mm / 2 + 10]
     return np.reshape(on_nodules, (-1, 3)), points
 
 
@@ -157,8 +158,7 @@ class _Room:
         """Take a place for a ball; None where there is none."""
         place = self._rng.choice(["free", "vessel", "pleura"], p=[0.65, 0.2, 0.15])
         if place == "vessel":
-            aside = self._rng.normal(size=(len(self._vessels), 3))
-            aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+            aside = unit(bell(self._rng, (len(self._vessels), 3)))
             touching = (radius_mm + 0.6 * self._vessels.start_radius_mm)[:, None]
             points = _midpoints(self._vessels) + touching * aside
             fits = self._torso.lung_depth_at_mm(points) > radius_mm
@@ -169,12 +169,12 @@ class _Room:
             points = self._points
             fits = self._depth_mm > radius_mm + 1
         # Scanners pad what is outside the round field of view.
-        off_axis_mm = np.hypot(points[:, 0], points[:, 1])
+        off_axis_mm = hypot(points[:, 0], points[:, 1])
         fits &= off_axis_mm < self._half_extent_xyz_mm[:2].min() - radius_mm
         fits &= np.abs(points[:, 2]) < self._half_extent_xyz_mm[2] - radius_mm
         for center, other_radius_mm in self._taken:
-            apart = np.linalg.norm(points - center, axis=1)
-            fits &= apart > radius_mm + other_radius_mm + _GAP_MM
+            apart_mm = length(points - center)
+            fits &= apart_mm > radius_mm + other_radius_mm + _GAP_MM
         choices = np.flatnonzero(fits)
         if not len(choices):
             return None
@@ -235,5 +235,4 @@ def _midpoints(tubes: Tubes) -> Points:
 
 
 def _within_ball(rng: np.random.Generator, radius_mm: float) -> Points:
-    direction = rng.normal(size=3)
-    return direction / np.linalg.norm(direction) * radius_mm * rng.random()
+    return unit(bell(rng, 3)) * radius_mm * rng.random()

@@ -10,6 +10,7 @@ import numpy as np
 
 from nodules.scans.geometry import AIR_HU
 from nodules.sources.phantom.anatomy import Floats, Torso
+from nodules.sources.phantom.exact import bell, cosine, hypot, sine
 from nodules.sources.phantom.paint import Axes, Volume
 
 
@@ -69,11 +70,11 @@ def _tissue_hu(
     paint(40.0, (1 - heart) * 0.4 * width)
     paint(blood_hu, (0.75 - heart) * 0.4 * width)
     for at_x, at_y, size in ((0.15, 0.36, 0.075), (-0.06, -0.2, 0.11), (0.1, -0.1, 0.09)):
-        paint(blood_hu, size * width - np.hypot(x - at_x * width, y - at_y * depth))
+        paint(blood_hu, size * width - hypot(x - at_x * width, y - at_y * depth))
     paint(60.0, np.minimum(cavity_depth, -torso.above_diaphragm_mm(x, y, z)))  # liver and spleen
     for radius, thickness in _bones(rng, torso, axes, cavity_depth):
-        paint(180 + 450 * np.minimum(radius, 1) ** 4, (1 - radius) * thickness * width)
-    paint(30.0, 0.055 * width - np.hypot(x, y - 0.76 * depth))  # spinal canal
+        paint(180 + 450 * (np.minimum(radius, 1) ** 2) ** 2, (1 - radius) * thickness * width)
+    paint(30.0, 0.055 * width - hypot(x, y - 0.76 * depth))  # spinal canal
     return tissue
 
 
@@ -84,20 +85,20 @@ def _bones(
     x, y, z = axes.grids()
     width, depth = torso.half_width_mm, torso.half_depth_mm
     bones: list[tuple[Floats, float]] = [
-        (np.hypot(x / (0.15 * width), (y - 0.58 * depth) / (0.20 * depth)), 0.14),  # vertebra
-        (np.hypot(x / (0.035 * width), (y - 0.86 * depth) / (0.13 * depth)), 0.04),  # its process
-        (np.hypot(x / (0.16 * width), (y + 0.86 * depth) / (0.055 * depth)), 0.05),  # sternum
+        (hypot(x / (0.15 * width), (y - 0.58 * depth) / (0.20 * depth)), 0.14),  # vertebra
+        (hypot(x / (0.035 * width), (y - 0.86 * depth) / (0.13 * depth)), 0.04),  # its process
+        (hypot(x / (0.16 * width), (y + 0.86 * depth) / (0.055 * depth)), 0.05),  # sternum
     ]
     for side in (-1, 1):  # scapulae
         from_middle_x, from_middle_y = side * x - 0.66 * width, y - 0.6 * depth
         along = 0.6 * from_middle_x - 0.8 * from_middle_y
         across = 0.8 * from_middle_x + 0.6 * from_middle_y
-        bones.append((np.hypot(across / (0.03 * width), along / (0.20 * width)), 0.03))
+        bones.append((hypot(across / (0.03 * width), along / (0.20 * width)), 0.03))
     # Ribs run in the wall, one every quarter of the half-width, falling from back to front.
     apart = 0.25 * width
     rise = np.remainder(z - 0.55 * y + rng.uniform(0, 1) * width, apart) - apart / 2
     from_wall = cavity_depth + 0.05 * width
-    bones.append((np.hypot(from_wall / (0.028 * width), rise / (0.055 * width)), 0.03))
+    bones.append((hypot(from_wall / (0.028 * width), rise / (0.055 * width)), 0.03))
     return bones
 
 
@@ -105,15 +106,15 @@ def _lung_texture_hu(rng: np.random.Generator, torso: Torso, axes: Axes, lung_hu
     x, y, z = axes.grids()
     width, depth = torso.half_width_mm, torso.half_depth_mm
     shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
-    lung = rng.standard_normal(shape, dtype=np.float32)
+    lung = bell(rng, shape, np.float32)
     lung *= rng.uniform(8, 22)
     lung += lung_hu + rng.uniform(0, 40) / depth * y  # denser where it lies
     for wavelength in (0.9, 0.5, 0.3):
-        wave = (2 * rng.normal(size=3) / (wavelength * width)).tolist()
-        phases = [w * axis + rng.uniform(0, 6.28) for w, axis in zip(wave, (x, y, z), strict=True)]
-        lung += (12 * np.sin(phases[0])) * np.sin(phases[1]) * np.cos(phases[2])
+        wave = (0.32 * bell(rng, 3) / (wavelength * width)).tolist()
+        turns = [w * axis + rng.random() for w, axis in zip(wave, (x, y, z), strict=True)]
+        lung += (12 * sine(turns[0])) * sine(turns[1]) * cosine(turns[2])
     for tilt, offset in ((0.75, 0.1), (0.35, -0.25)):  # fissures
-        sheet = tilt * y - z - torso.level_mm + (offset + 0.05 * np.sin(4 * x / width)) * width
+        sheet = tilt * y - z - torso.level_mm + (offset + 0.05 * sine(0.64 * x / width)) * width
         lung += rng.uniform(60, 160) * np.clip(1.5 - np.abs(sheet), 0, 1)
     return lung
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nodules.sources.phantom.anatomy import Tubes
+from nodules.sources.phantom.exact import bell, cube_root, dot, unit
 from nodules.sources.phantom.lesions import Lesion
 
 Volume = NDArray[np.float32]
@@ -74,7 +76,7 @@ def paint_tubes(
     ]
     starts = (tubes.start_xyz_mm * [1, 1, squeeze]).astype(np.float32)
     vectors = (tubes.end_xyz_mm * [1, 1, squeeze]).astype(np.float32) - starts
-    lengths_squared = (vectors**2).sum(axis=1).tolist()
+    lengths_squared = dot(vectors, vectors).tolist()
     start_radii = tubes.start_radius_mm.tolist()
     tapers = (tubes.end_radius_mm - tubes.start_radius_mm).tolist()
     z_squeezed = axes.z * np.float32(squeeze)
@@ -136,36 +138,51 @@ def _star_radius(
     radius = np.ones_like(direction[0])
     for lobe, height in zip(lobe_directions.astype(np.float32), lobe_heights, strict=True):
         cosine = direction[0] * lobe[0] + direction[1] * lobe[1] + direction[2] * lobe[2]
-        radius += np.float32(height) * np.exp(np.float32(3.5) * (cosine - 1))
+        # 1 at the lobe's middle and 0 opposite, to the seventh power.
+        near = 0.5 + 0.5 * cosine
+        squared = near * near
+        radius += np.float32(height) * (squared * squared * squared * near)
     return radius
 
 
-def _sphere_directions(count: int) -> NDArray[np.float64]:
-    """Evenly spread unit vectors, shape (count, 3): a Fibonacci lattice."""
-    index = np.arange(count) + 0.5
-    z = 1 - 2 * index / count
-    angle = np.pi * (1 + 5**0.5) * index
-    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
+@cache
+def _sphere() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give unit vectors to a cube's cells, (N, 3), and each one's share of the sphere, (N,)."""
+    ticks = (np.arange(18) + 0.5) / 9 - 1
+    u, v = (grid.ravel() for grid in np.meshgrid(ticks, ticks))
+    distance = np.sqrt(1 + u**2 + v**2)
+    face = np.stack([u, v, np.ones_like(u)], axis=1) / distance[:, None]
+    normals = np.concatenate([s * np.roll(face, k, axis=1) for k in range(3) for s in (1, -1)])
+    solid_angles = np.tile(1 / (distance * distance * distance), 6)
+    return normals, solid_angles / solid_angles.sum()
+
+
+def _draw_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a rotation matrix: two perpendicular unit vectors, and the one perpendicular to both."""
+    first = unit(bell(rng, 3))
+    second = bell(rng, 3)
+    second = unit(second - dot(first, second) * first)
+    third = np.roll(first, -1) * np.roll(second, -2) - np.roll(first, -2) * np.roll(second, -1)
+    return np.stack([first, second, third])
 
 
 def _draw_shape(rng: np.random.Generator, lesion: Lesion) -> _Shape:
-    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    stretch = rng.uniform(-1, 1, 3) * 0.15
+    rotation = _draw_rotation(rng)
+    axes = 1 + rng.uniform(-0.15, 0.15, 3)
     lobes = int(rng.integers(3, 9))
     heights = rng.uniform(-0.25, 0.4, lobes) * rng.uniform(0.2, 1.0)
     if lesion.kind == "scar":
-        stretch += np.array([0.55, 0.0, -0.45])
-    axes = np.exp(stretch - stretch.mean())
-    lobe_directions = rng.normal(size=(lobes, 3))
-    lobe_directions /= np.linalg.norm(lobe_directions, axis=1, keepdims=True)
+        axes *= [1.75, 1.0, 0.65]
+    lobe_directions = unit(bell(rng, (lobes, 3)))
 
     # Volume and centroid of the star-shaped body r(n), by quadrature over the sphere.
-    normals = _sphere_directions(2000)
+    normals, shares = _sphere()
     radius = _star_radius(list(normals.T), lobe_directions, heights)
-    mean_cube = float((radius**3).mean())
-    axes_mm = axes * (lesion.diameter_mm / 2) / np.cbrt(mean_cube)
-    centroid = 0.75 * (radius[:, None] ** 4 * normals).mean(axis=0) / mean_cube
-    shift = -(rotation * (centroid * axes_mm)[:, None]).sum(axis=0)
+    cubes = shares * (radius * radius * radius)
+    mean_cube = cubes.sum()
+    axes_mm = axes * (lesion.diameter_mm / 2) / cube_root(mean_cube * axes[0] * axes[1] * axes[2])
+    centroid = 0.75 * ((cubes * radius)[:, None] * normals).sum(axis=0) / mean_cube
+    shift = -dot(rotation.T, centroid * axes_mm)
     return _Shape(rotation, axes_mm, lobe_directions, heights, shift)
 
 
@@ -228,8 +245,7 @@ def _paint_spicules(
     around_hu: float,
 ) -> None:
     count = int(rng.integers(5, 14))
-    direction = rng.normal(size=(count, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    direction = unit(bell(rng, (count, 3)))
     length_mm = lesion.diameter_mm * rng.uniform(0.6, 1.0, count)
     spicules = Tubes(
         center_xyz_mm + direction * lesion.diameter_mm * 0.3,

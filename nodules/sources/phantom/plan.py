@@ -17,6 +17,7 @@ from nodules.luna16.rules import SUBSETS
 from nodules.params.sections import PhantomParams
 from nodules.scans.geometry import IDENTITY, Geometry
 from nodules.sources.phantom.anatomy import Chest, make_chest
+from nodules.sources.phantom.exact import bell
 from nodules.sources.phantom.lesions import Lesion, draw_candidates, draw_lesions
 
 # Rotated by half a turn about z, as the headers of 14 of LUNA16's 888 scans have it.
@@ -144,7 +145,7 @@ def _draw_geometry(
     slice_mm = float(patient_rng.choice([1.0, 1.25, 1.5, 1.8, 2.0, 2.5]))
     slice_mm = max(slice_mm, round(_MIN_SLAB_MM / params.slices, 2))
     corner_mm = (params.size_px - 1) / 2 * in_plane_mm
-    middle_x_mm, middle_y_mm = scan_rng.normal((0, -10), (8, 20)).tolist()
+    middle_x_mm, middle_y_mm = (bell(scan_rng, 2) * (8, 20) + (0, -10)).tolist()
     return Geometry(
         size_xyz=(params.size_px, params.size_px, params.slices),
         spacing_xyz_mm=(in_plane_mm, in_plane_mm, slice_mm),

@@ -7,10 +7,13 @@ volume makes them. All in HU.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nodules.sources.phantom.anatomy import Tubes
+from nodules.sources.phantom.exact import bell, hypot
 from nodules.sources.phantom.organs import paint_organs
 from nodules.sources.phantom.paint import Axes, Volume, paint_lesion, paint_tubes
 from nodules.sources.phantom.plan import ScanPlan, make_planned_chest, middle_xyz_mm
@@ -33,6 +36,25 @@ def render(plan: ScanPlan) -> NDArray[np.int16]:
         HU, shape (Z, Y, X) = ``plan.geometry.shape_zyx``. In half of the scans, what lies outside
         the round field of view is -2000 or -3024, as scanners pad it.
     """
+    volume = render_local(plan)
+    voxels = np.rint(volume, out=volume).astype(np.int16)
+    sense_x, sense_y = (int(plan.geometry.direction[i]) for i in (0, 4))
+    return np.ascontiguousarray(voxels[:, ::sense_y, ::sense_x])
+
+
+def render_local(plan: ScanPlan) -> Volume:
+    """Make the voxels of a planned scan before they are rounded, in the local frame.
+
+    Parameters
+    ----------
+    plan
+        The scan.
+
+    Returns
+    -------
+    volume
+        HU, float32 of shape (Z, Y, X), x to the patient's left and y to the back.
+    """
     rng = np.random.default_rng([*plan.scan_seed, 1])
     texture_rng = np.random.default_rng([*plan.patient_seed, 2])
     chest = make_planned_chest(plan.patient_seed, plan.geometry)
@@ -53,9 +75,7 @@ def render(plan: ScanPlan) -> NDArray[np.int16]:
     _add_noise(rng, volume)
     np.clip(volume, -1024, 3071, out=volume)
     _pad_outside_field(rng, volume)
-    voxels = np.rint(volume, out=volume).astype(np.int16)
-    sense_x, sense_y = (int(np.sign(plan.geometry.direction[i])) for i in (0, 4))
-    return np.ascontiguousarray(voxels[:, ::sense_y, ::sense_x])
+    return volume
 
 
 def _local_axes(plan: ScanPlan) -> Axes:
@@ -76,16 +96,16 @@ def _walls(lumens: Tubes) -> Tubes:
 
 
 def _add_noise(rng: np.random.Generator, volume: Volume) -> None:
-    """Add normal noise, correlated to its neighbours in the plane as a kernel leaves it."""
-    noise = rng.standard_normal(volume.shape, dtype=np.float32)
-    std_hu = rng.uniform(8, 35)
-    weights = rng.uniform(0, 0.3, 2)
-    for axis, weight in zip((1, 2), weights, strict=True):
+    """Add about normal noise, correlated to its neighbours in the plane as a kernel leaves it."""
+    noise = bell(rng, volume.shape, np.float32)
+    factor = rng.uniform(8, 35)
+    for axis, weight in zip((1, 2), rng.uniform(0, 0.3, 2).tolist(), strict=True):
         ahead = np.roll(noise, 1, axis)
         ahead += np.roll(noise, -1, axis)
         ahead *= weight
         noise += ahead
-    noise *= std_hu / np.sqrt((1 + 2 * weights[0] ** 2) * (1 + 2 * weights[1] ** 2))
+        factor /= math.sqrt(1 + 2 * weight * weight)
+    noise *= factor
     volume += noise
 
 
@@ -95,5 +115,5 @@ def _pad_outside_field(rng: np.random.Generator, volume: Volume) -> None:
         rows, columns = volume.shape[1:]
         x = np.arange(columns) - (columns - 1) / 2
         y = np.arange(rows) - (rows - 1) / 2
-        outside = np.hypot(x[None, :], y[:, None]) > columns / 2
+        outside = hypot(x[None, :], y[:, None]) > columns / 2
         volume[:, outside] = padding_hu

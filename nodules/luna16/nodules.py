@@ -1,0 +1,134 @@
+"""Nodules as spheres: which are annotated twice, and which candidates lie on one.
+
+In LUNA16's 1,186 annotations no two spheres of a scan touch: the nearest two centres are 1.99 of
+the larger radius apart. So a centre within another's sphere is that nodule again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from nodules.luna16.csv_file import TablePath
+from nodules.luna16.rules import COORDINATES, counted_diameter_mm
+
+_log = logging.getLogger(__name__)
+
+
+def find_repeated_nodules(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Find the annotations of a nodule that has one already.
+
+    Parameters
+    ----------
+    annotations
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm``.
+
+    Returns
+    -------
+    pairs
+        One row for each two annotations of a scan of which one's centre lies in the other's
+        sphere: their labels in the index as ``first`` and ``second``, and ``apart_mm``.
+    """
+    return pd.DataFrame(_repeated(annotations), columns=["first", "second", "apart_mm"])
+
+
+def _repeated(annotations: pd.DataFrame) -> Iterator[tuple[object, object, float]]:
+    # Arrays, not a table a scan: the score's command has little time for this.
+    scans = pd.factorize(annotations["seriesuid"])[0]
+    order = np.argsort(scans, kind="stable")
+    scans, labels = scans[order], annotations.index[order]
+    centers_mm = annotations[COORDINATES].to_numpy(np.float64)[order]
+    radius_mm = counted_diameter_mm(annotations["diameter_mm"])[order] / 2
+    first_of_scan = np.searchsorted(scans, scans)
+    for row, first in enumerate(first_of_scan.tolist()):
+        if row == first:
+            continue
+        apart_mm = np.sqrt(((centers_mm[first:row] - centers_mm[row]) ** 2).sum(axis=1))
+        is_inside = apart_mm <= np.maximum(radius_mm[first:row], radius_mm[row])
+        for other in np.flatnonzero(is_inside).tolist():
+            yield labels[first + other], labels[row], float(apart_mm[other])
+
+
+def refuse_repeated_nodules(annotations: pd.DataFrame, path: TablePath) -> None:
+    """Refuse a table in which a nodule is annotated twice: it would count twice everywhere.
+
+    Parameters
+    ----------
+    annotations
+        As `find_repeated_nodules` takes them, with the line of each row as index.
+    path
+        The file that the table came from, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the first two lines of one nodule.
+    """
+    pairs = find_repeated_nodules(annotations)
+    if len(pairs):
+        first, second, apart_mm = next(pairs.itertuples(index=False, name=None))
+        msg = (
+            f"{path}: line {second}: Expected every nodule once: centres further apart than either "
+            f"radius. Received: {apart_mm:.3g} mm from the nodule of line {first}, in scan "
+            f"{annotations.loc[second, 'seriesuid']} ({len(pairs)} such pairs)"
+        )
+        raise ValueError(msg)
+
+
+def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame) -> pd.Index:
+    """Find the candidates that are called no nodule although they lie on one.
+
+    Parameters
+    ----------
+    candidates
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``class``.
+    annotations
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm``.
+
+    Returns
+    -------
+    rows
+        Their labels in the index of `candidates`: LUNA16's rule, by which they would be of class 1,
+        is that the distance is below the radius.
+    """
+    negatives = candidates[candidates["class"] == 0]
+    nodules_of = dict(list(annotations.groupby("seriesuid")))
+    negatives = negatives[negatives["seriesuid"].isin(nodules_of.keys())]
+    found: list[object] = []
+    for uid, own in negatives.groupby("seriesuid", sort=False):
+        points_mm = own[COORDINATES].to_numpy(np.float64)
+        is_on = np.zeros(len(own), np.bool_)
+        nodules = nodules_of[uid]
+        radii_mm = counted_diameter_mm(nodules["diameter_mm"]) / 2
+        centers_mm = nodules[COORDINATES].to_numpy(np.float64)
+        for center_mm, radius_mm in zip(centers_mm, radii_mm, strict=True):
+            is_on |= ((points_mm - center_mm) ** 2).sum(axis=1) < radius_mm**2
+        found += own.index[is_on].tolist()
+    return pd.Index(found)
+
+
+def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: TablePath) -> None:
+    """Log how many candidates are called no nodule although they lie on one.
+
+    Parameters
+    ----------
+    tables
+        ``annotations.csv`` and ``candidates_V2.csv`` by name, the latter with the line of each row
+        as index.
+    path
+        The file of the candidates, for the message.
+    """
+    candidates = tables["candidates_V2.csv"]
+    rows = find_class_0_on_nodules(candidates, tables["annotations.csv"])
+    if len(rows):
+        _log.warning(
+            "%s: %d of %d rows of class 0 lie on a nodule, the first at line %d: no negative patch "
+            "shows them",
+            path,
+            len(rows),
+            (candidates["class"] == 0).sum(),
+            rows.min(),
+        )
