@@ -31,6 +31,7 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelData"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+_PIXEL_GROUP = 0x7FE0
 # A value larger than this is passed over; its place in the file is known all the same.
 _DEFER_BYTES = 1 << 16
 # Where enhanced multi-frame CT has what a slice needs: by the sequence, and its keywords.
@@ -274,4 +275,10 @@ def _pixel_place(
     if pixels.value_tell + wanted > path.stat().st_size:
         held = path.stat().st_size - pixels.value_tell
         refuse(path, "PixelData", f"of {wanted} bytes", f"{held} bytes: it is cut short")
+    with path.open("rb") as file:
+        file.seek(pixels.value_tell + pixels.length)
+        tag = file.read(4)
+    # What may follow has a higher tag, such as (FFFC,FFFC); voxels that were shifted have not.
+    if tag and np.frombuffer(tag.ljust(4, bytes(1)), f"{order}u2")[0] < _PIXEL_GROUP:
+        refuse(path, "PixelData", f"of {wanted} bytes, as the last of its tags", "more bytes")
     return pixels.value_tell + frame * frame_bytes, order
