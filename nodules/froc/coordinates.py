@@ -1,7 +1,8 @@
-"""Whether the marks of a submission would hit if their coordinates were read otherwise.
+"""Checks whether a submission's coordinates are in another convention than LUNA16's.
 
-World coordinates are LPS millimetres, x, y, z. A submission in another order of axes, in RAS, or in
-voxels is scored as it stands, close to 0; what would hit is told.
+LUNA16's world coordinates are LPS millimetres, ordered x, y, z. A submission with another order of
+axes, in RAS, or in voxels is scored as it is, and its score is close to 0. This module says which
+convention would have found the nodules.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from numpy.typing import NDArray
 from nodules.froc.hits import Rows, rows_by_scan
 from nodules.luna16.rules import COORDINATES, counted_diameter_mm
 
-# A submission that finds so many nodules, in a share of all, is in the right coordinates: in others
-# than LUNA16's, a published one finds 2% at most.
+# A submission that finds at least this share of the nodules is in the right coordinates: in a wrong
+# convention, a published submission finds at most 2% of them.
 _ENOUGH = 0.5
-# What another reading must find at least to be told: of all nodules this share, and of a few half,
-# or two. By chance the best of all readings finds 1.4% in 100 scans, and one nodule in a few.
+# Another convention is reported if it finds at least this share of the nodules and at least two
+# (where there are fewer than four nodules: half of them). By chance, the best of all conventions
+# finds 1.4% of the nodules in 100 scans, and one nodule in a few scans.
 _TELLING = 0.1
 _TELLING_NODULES = 2
 
 Reading = tuple[tuple[int, ...], tuple[int, ...]]
 
-# Every order of the axes, with every sign of each; and as matrices.
+# Every order of the axes with every combination of signs; then the same as matrices.
 _READINGS: list[Reading] = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 _MATRICES = np.stack(
     [np.eye(3)[list(axes)] * np.reshape(signs, (3, 1)) for axes, signs in _READINGS]
@@ -36,7 +38,7 @@ _MATRICES = np.stack(
 def find_misread(
     submission: pd.DataFrame, annotations: pd.DataFrame, seriesuids: Sequence[str], found: int
 ) -> list[str]:
-    """Say how the coordinates of a submission were likely meant, if it finds few nodules.
+    """Say which convention a submission's coordinates likely follow, if it finds few nodules.
 
     Parameters
     ----------
@@ -45,12 +47,23 @@ def find_misread(
     seriesuids
         The scans to score.
     found
-        Nodules that are found as the coordinates are.
+        The number of nodules that the submission finds with its coordinates as they are.
 
     Returns
     -------
     list of str
-        One sentence with its numbers; empty if no other reading is likely.
+        One sentence with its numbers; empty if no other convention is likely.
+
+    Examples
+    --------
+    Two predictions whose x and y have the signs of RAS instead of LPS:
+
+    >>> nodules = pd.DataFrame({"seriesuid": ["a", "b"], "coordX": [-60.0, 70.0]})
+    >>> nodules = nodules.assign(coordY=[30.0, -20.0], coordZ=[-150.0, -90.0], diameter_mm=6.0)
+    >>> predicted = nodules.drop(columns="diameter_mm").assign(probability=0.9)
+    >>> predicted[["coordX", "coordY"]] *= -1
+    >>> find_misread(predicted, nodules, ["a", "b"], found=0)[0].partition(":")[0]
+    '0 of 2 nodules are found; 2 would be if coordX, coordY, coordZ were -coordX, -coordY, coordZ'
     """
     scans = pd.Index(seriesuids)
     nodules_of, marks_of = rows_by_scan(annotations, scans), rows_by_scan(submission, scans)
@@ -82,15 +95,15 @@ def find_misread(
 
 
 def _hits_by_reading(nodules: Rows, marks: Rows) -> NDArray[np.int64]:
-    """Count the nodules of a scan that any mark would hit, by reading."""
+    """Count the nodules of a scan that any mark would hit, in each of the conventions."""
     hits = np.zeros(len(_READINGS), np.int64)
     if not len(marks):
         return hits
     places, squares = marks[:, :3], (marks[:, :3] ** 2).sum(axis=1)
     for *center_mm, diameter_mm in nodules:
-        # A nodule is read the other way round instead of all marks.
+        # The one nodule is converted in the opposite sense, which is cheaper than all marks.
         centers_mm = np.asarray(center_mm) @ _MATRICES
-        # By the binomial formula: the last bit does not matter here, and time does.
+        # The binomial formula is fast; its rounding in the last bit does not matter here.
         apart = (centers_mm**2).sum(axis=1)[:, None] + squares - 2 * centers_mm @ places.T
         hits += apart.min(axis=1) < (counted_diameter_mm(diameter_mm) / 2) ** 2
     return hits

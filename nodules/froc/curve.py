@@ -35,12 +35,39 @@ class Interval:
 
 
 class FrocCurve:
-    """Sensitivity against false positives per scan, for the scans or for any weighting of them.
+    """The FROC curve: sensitivity against false positives per scan.
+
+    Each scan counts once, or as often as a bootstrap sample has drawn it.
 
     Parameters
     ----------
     hits
-        Events in S scans with at least one nodule.
+        The events in S scans, which have at least one nodule between them.
+
+    Examples
+    --------
+    Three scans, of which two have a nodule. Both nodules are found, one with the score 0.9 and one
+    with 0.3, and there is one false positive, with 0.8:
+
+    >>> hits = Hits(
+    ...     scan=np.array([0, 1, 2]),
+    ...     probability=np.array([0.9, 0.3, 0.8]),
+    ...     is_nodule=np.array([True, True, False]),
+    ...     nodules_per_scan=np.array([1, 1, 0]),
+    ...     candidates=3,
+    ...     ignored_on_excluded_findings=0,
+    ...     double_detections=0,
+    ... )
+    >>> curve = FrocCurve(hits)
+    >>> curve.sensitivity().tolist()
+    [0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    >>> curve.corners().round(2)
+       probability  false_positives_per_scan  sensitivity
+    0          0.9                      0.00          0.5
+    1          0.8                      0.33          0.5
+    2          0.3                      0.33          1.0
+    >>> curve.interval(bootstraps=100, seed=0).sensitivity[-1]
+    (1.0, 1.0)
     """
 
     def __init__(self, hits: Hits) -> None:
@@ -49,17 +76,17 @@ class FrocCurve:
         self._scan = hits.scan[order]
         self._is_nodule = hits.is_nodule[order]
         self._nodules_per_scan = hits.nodules_per_scan
-        # Events that score the same enter the curve together, at the last of them.
+        # Events with the same score enter the curve together, at the last of them.
         self._last = np.flatnonzero(np.diff(probability, append=-np.inf))
         self._threshold = probability[self._last]
 
     def sensitivity(self, copies: Ints | None = None) -> Floats:
-        """Interpolate the curve at the seven rates.
+        """Interpolate the curve at the seven rates of false positives per scan.
 
         Parameters
         ----------
         copies
-            How often each scan counts, shape (S,); once each where None.
+            How often each scan counts, shape (S,). None counts each scan once.
 
         Returns
         -------
@@ -73,19 +100,20 @@ class FrocCurve:
         return at_rates
 
     def interval(self, bootstraps: int, seed: int) -> Interval:
-        """Bootstrap over scans.
+        """Compute bootstrap intervals by drawing scans with replacement.
 
         Parameters
         ----------
         bootstraps
-            Samples, at least 1. One without any nodule has no sensitivity and is drawn again.
+            The number of samples, at least 1. A sample without any nodule has no sensitivity, so
+            it is drawn again.
         seed
-            Seed of the draws.
+            The seed of the draws.
 
         Returns
         -------
         Interval
-            Bounds of the CPM and of each sensitivity.
+            The bounds of the CPM and of each sensitivity.
         """
         rng = np.random.default_rng(seed)
         sensitivity = np.array([self.sensitivity(self._draw(rng)) for _ in range(bootstraps)])
@@ -95,13 +123,14 @@ class FrocCurve:
         )
 
     def corners(self) -> pd.DataFrame:
-        """Give the curve without the points that lie evenly on a straight run.
+        """Give the points of the curve, without those in the middle of an even, straight run.
 
         Returns
         -------
         pandas.DataFrame
-            ``probability`` (marks that score at least so count), falling,
-            ``false_positives_per_scan`` and ``sensitivity``, all float64. Empty without marks.
+            ``probability`` (the threshold: marks with at least this score count), in descending
+            order, ``false_positives_per_scan`` and ``sensitivity``, all float64. The table is empty
+            if there are no marks.
         """
         rate, sensitivity = self._points()
         found, wrong = self._counts()
@@ -141,15 +170,16 @@ class FrocCurve:
 def _divide(count: Ints, divisor: int) -> Floats:
     """Divide running counts, rounding as the official script does.
 
-    It takes scikit-learn's rates (count / total) times the total. The detour can land one bit off
-    count / divisor, and a step of the curve that lies at a rate then lies beyond it.
+    The script multiplies scikit-learn's rates (count / total) by the total. The result can differ
+    from count / divisor in the last bit, which can move a step of the curve from one of the seven
+    rates to just beyond it.
     """
     total = count[-1] if len(count) else 0
     return count / total * total / divisor if total else np.zeros(len(count))
 
 
 def _central(values: Floats) -> tuple[float, float]:
-    """Return the bounds of the central 95%, as the official script picks them."""
+    """Return the bounds of the central 95%, chosen as the official script chooses them."""
     tail = (1.0 - CONFIDENCE) / 2.0
     ordered = np.sort(values)
     lower, upper = (ordered[math.floor(share * len(ordered))] for share in (tail, 1.0 - tail))

@@ -1,14 +1,15 @@
 """Which marks of a submission hit which findings, by the rules of LUNA16.
 
-- A scan with more than 100 marks keeps those that score above its 101st; ties with it fall too.
-- A mark hits a finding if its squared distance is below the squared radius, strictly. Diameters
-  below 0 mean 10 mm.
-- A nodule scores as its best mark; its further marks are double detections. A mark inside two
-  nodules hits both.
-- A mark that hits an excluded finding and no nodule is ignored; one that hits nothing is a false
+- A scan with more than 100 marks keeps those that score strictly higher than its 101st best mark.
+  Marks that tie with the 101st are dropped too.
+- A mark hits a finding if its squared distance from the centre is strictly less than the squared
+  radius. A diameter below 0 counts as 10 mm.
+- A nodule gets the score of its best mark; its other marks are double detections. A mark inside
+  two nodules hits both.
+- A mark that hits an excluded finding and no nodule is ignored. A mark that hits nothing is a false
   positive.
 
-Coordinates are world millimetres, x, y, z.
+Coordinates are world millimetres, ordered x, y, z.
 """
 
 from __future__ import annotations
@@ -36,19 +37,20 @@ class Hits:
     Parameters
     ----------
     scan
-        Position of each event's scan in ``seriesuids``, shape (E,).
+        The position of each event's scan in ``seriesuids``, shape (E,).
     probability
-        Each event's score, shape (E,): a nodule's best mark, or the false positive itself.
+        The score of each event, shape (E,): that of the nodule's best mark, or of the false
+        positive.
     is_nodule
-        Whether the event is a nodule found, shape (E,).
+        Whether each event is a nodule that was found, shape (E,).
     nodules_per_scan
-        Annotated nodules, found or missed, shape (S,).
+        The number of annotated nodules in each scan, found or missed, shape (S,).
     candidates
-        Marks in the scans, after the limit of 100 a scan.
+        The number of marks in the scans, after the limit of 100 marks per scan.
     ignored_on_excluded_findings
-        Marks on excluded findings and on no nodule.
+        The number of marks that hit an excluded finding and no nodule.
     double_detections
-        Hits on a nodule beyond its first, over all nodules.
+        The number of hits beyond the first hit on each nodule, summed over all nodules.
     """
 
     scan: NDArray[np.intp]
@@ -66,7 +68,7 @@ def find_hits(
     excluded: pd.DataFrame,
     seriesuids: Sequence[str],
 ) -> Hits:
-    """Match marks with findings, scan by scan. Rows of other scans are ignored.
+    """Match marks with findings, scan by scan. Rows for other scans are ignored.
 
     Parameters
     ----------
@@ -80,7 +82,18 @@ def find_hits(
     Returns
     -------
     Hits
-        What was found, missed, ignored and wrong.
+        The nodules found, the false positives, and the counts of the marks.
+
+    Examples
+    --------
+    One mark in the nodule, and one beside it:
+
+    >>> places = {"seriesuid": "a", "coordX": [5.0, 40.0], "coordY": 0.0, "coordZ": [-90.0, -30.0]}
+    >>> marks = pd.DataFrame({**places, "probability": [0.7, 0.6]})
+    >>> nodules = pd.DataFrame({**places, "diameter_mm": 8.0})[:1]
+    >>> hits = find_hits(marks, nodules, nodules[:0], ["a"])
+    >>> hits.probability.tolist(), hits.is_nodule.tolist()
+    ([0.7, 0.6], [True, False])
     """
     scans = pd.Index(seriesuids)
     found: list[NDArray[np.float64]] = []
@@ -126,24 +139,30 @@ def find_hits(
 
 
 def rows_by_scan(table: pd.DataFrame, scans: pd.Index[str]) -> list[Rows]:
-    """Give each scan's rows.
+    """Divide the rows of a table by their scan.
 
     Parameters
     ----------
     table
-        ``seriesuid`` and columns of numbers.
+        ``seriesuid``, and any number of columns with numbers.
     scans
-        The S scans, each once. Rows of others are left out.
+        The S scans, each once. Rows for other scans are left out.
 
     Returns
     -------
     list of ndarray
-        For each scan, its rows of numbers, in the table's order.
+        One array for each scan, with its rows of numbers in the table's order.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"seriesuid": ["b", "a", "b"], "diameter_mm": [4.0, 5.0, 6.0]})
+    >>> [rows.ravel().tolist() for rows in rows_by_scan(table, pd.Index(["a", "b"]))]
+    [[5.0], [4.0, 6.0]]
     """
     scan = scans.get_indexer(pd.Index(table["seriesuid"]))
     order = np.argsort(scan, kind="stable")
     rows: Rows = table.drop(columns="seriesuid").to_numpy(dtype=np.float64)[order]
-    # Rows of other scans have position -1 and lie before the first bound.
+    # Rows for other scans have the position -1, so they come before the first bound.
     bounds = np.searchsorted(scan[order], np.arange(len(scans) + 1))
     return [rows[start:stop] for start, stop in pairwise(bounds)]
 
@@ -160,6 +179,6 @@ def _is_inside(findings: Rows, marks: Rows) -> NDArray[np.bool_]:
     """Return which marks lie inside which findings, shape (findings, marks)."""
     diameter_mm = counted_diameter_mm(findings[:, 3])
     x_mm, y_mm, z_mm = (findings[:, None, axis] - marks[None, :, axis] for axis in range(3))
-    # Summed x, y, z as in the official script: at the edge of a finding the last bit decides.
+    # Summed in the official script's order: at the edge of a finding, the last bit decides.
     inside: NDArray[np.bool_] = x_mm**2 + y_mm**2 + z_mm**2 < (diameter_mm[:, None] / 2) ** 2
     return inside

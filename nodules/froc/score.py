@@ -3,18 +3,20 @@
 Follows ``noduleCADEvaluationLUNA16.py`` of the challenge (luna16.grand-challenge.org; A. A. A.
 Setio et al., Medical Image Analysis 42, 2017):
 
-- Marks are matched with findings as :mod:`nodules.froc.hits` says.
-- False positives count per scan of ``seriesuids``, with nodules or without.
+- Marks are matched with findings as :mod:`nodules.froc.hits` describes.
+- The false positives are divided by the number of all scans in ``seriesuids``, with or without
+  nodules.
 - Missed nodules stay in the denominator of the sensitivity.
-- CPM is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan, linearly
-  interpolated; beyond the last point of the curve its sensitivity stays.
-- Intervals: scans drawn with replacement, percentiles as order statistics. The script has none for
-  the CPM; here it is that of the samples' CPMs.
+- The CPM is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan. The
+  curve is interpolated linearly, and is constant beyond its last point.
+- For the intervals, scans are drawn with replacement, and percentiles are order statistics. The
+  script has no interval for the CPM; here it comes from the CPMs of the samples.
 
-Three cases crash or give NaN there and are defined here: without a single hit every sensitivity is
-0; a bootstrap sample without any nodule is drawn again; scans without any nodule are refused.
+In three cases the script crashes or gives NaN. Here, every sensitivity is 0 if there is no hit at
+all, a bootstrap sample without any nodule is drawn again, and a list of scans without any nodule is
+refused.
 
-:mod:`nodules.froc.command` does it from the command line.
+:mod:`nodules.froc.command` is the command line for this module.
 """
 
 from __future__ import annotations
@@ -35,38 +37,39 @@ from nodules.luna16.rules import ANNOTATION_COLUMNS, FALSE_POSITIVES_PER_SCAN, S
 
 _log = logging.getLogger(__name__)
 
-# As params.yaml has them.
+# The same limits as in params.yaml.
 MAX_BOOTSTRAPS = 100_000
 MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrocResult:
-    """What the official evaluation makes of a submission.
+    """The result of the official evaluation of a submission.
 
     Parameters
     ----------
     scans, nodules
-        Scans scored, and the nodules annotated in them.
+        The number of scans that were scored, and of the nodules annotated in them.
     candidates
-        Marks in those scans, after the limit of 100 a scan.
+        The number of marks in those scans, after the limit of 100 marks per scan.
     true_positives, false_negatives
-        Nodules hit by at least one mark, and by none.
+        The number of nodules that at least one mark hits, and that no mark hits.
     false_positives
-        Marks on no finding.
+        The number of marks that hit no finding.
     ignored_on_excluded_findings
-        Marks on excluded findings and on no nodule.
+        The number of marks that hit an excluded finding and no nodule.
     double_detections
-        Hits on a nodule beyond its first, over all nodules.
+        The number of hits beyond the first hit on each nodule, summed over all nodules.
     sensitivity
-        At each of ``FALSE_POSITIVES_PER_SCAN``.
+        The sensitivity at each of ``FALSE_POSITIVES_PER_SCAN``.
     cpm
-        Their mean, the challenge's score.
+        The mean of these sensitivities, which is the challenge's score.
     interval
-        95% bootstrap intervals; None where none were asked for.
+        The 95% bootstrap intervals; None if no bootstrap samples were asked for.
     curve
-        The corners of the FROC curve by falling threshold: ``probability`` (marks that score at
-        least so are counted), ``false_positives_per_scan`` and ``sensitivity``, all float64.
+        The corners of the FROC curve by descending threshold: ``probability`` (the threshold: marks
+        with at least this score count), ``false_positives_per_scan`` and ``sensitivity``, all
+        float64.
     """
 
     scans: int
@@ -83,13 +86,23 @@ class FrocResult:
     curve: pd.DataFrame
 
     def to_metrics(self) -> dict[str, Any]:
-        """Give everything but the curve as plain, finite JSON values.
+        """Give everything except the curve as plain, finite JSON values.
 
         Returns
         -------
         dict
-            The fields by name, ``false_positives_per_scan`` (the rates of ``sensitivity``) and,
-            where there is one, ``interval_95`` with ``cpm`` and ``sensitivity``.
+            The fields by name, ``false_positives_per_scan`` (the rates of ``sensitivity``) and, if
+            there is an interval, ``interval_95`` with ``cpm`` and ``sensitivity``.
+
+        Examples
+        --------
+        >>> places = {"seriesuid": ["a"], "coordX": [5.0], "coordY": [0.0], "coordZ": [-90.0]}
+        >>> submission = pd.DataFrame({**places, "probability": [0.7]})
+        >>> nodules = pd.DataFrame({**places, "diameter_mm": [8.0]})
+        >>> result = evaluate(submission, nodules, nodules[:0], ["a"], bootstraps=0)
+        >>> metrics = result.to_metrics()
+        >>> metrics["cpm"], metrics["true_positives"], metrics["false_positives"]
+        (1.0, 1, 0)
         """
         metrics: dict[str, Any] = {
             "scans": self.scans,
@@ -126,18 +139,19 @@ def evaluate(
     Parameters
     ----------
     submission
-        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` (world mm) and ``probability``, one mark a
-        row. Other columns are ignored.
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` (world mm) and ``probability``; each row
+        is one mark. Other columns are ignored.
     annotations, excluded
-        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm`` of the nodules and of
-        the findings that are neither right nor wrong.
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm`` of the nodules, and of
+        the findings that count neither as right nor as wrong.
     seriesuids
-        Every scan that counts, those without nodules or marks included. Rows of other scans are
+        Every scan that counts, including those without nodules or marks. Rows for other scans are
         ignored.
     bootstraps
-        Bootstrap samples for the intervals, at most 100,000; 0 for none.
+        The number of bootstrap samples for the intervals, at most 100,000; with 0 there are no
+        intervals.
     seed
-        Seed of their draws.
+        The seed of the bootstrap's draws.
 
     Returns
     -------
@@ -149,6 +163,28 @@ def evaluate(
     ValueError
         If a table cannot be scored (see :mod:`nodules.froc.submission`), the scans hold no nodule,
         or ``bootstraps`` or ``seed`` is out of range.
+
+    Examples
+    --------
+    Three scans, of which a and b have a nodule. Both are found, the second one only below the score
+    of the false positive in c:
+
+    >>> import pandas as pd
+    >>> from nodules import evaluate
+    >>> places = {
+    ...     "seriesuid": ["a", "b", "c"],
+    ...     "coordX": [-60.0, 70.0, 80.0],
+    ...     "coordY": [30.0, -20.0, 0.0],
+    ...     "coordZ": [-150.0, -90.0, -40.0],
+    ... }
+    >>> submission = pd.DataFrame({**places, "probability": [0.9, 0.3, 0.8]})
+    >>> annotations = pd.DataFrame({**places, "diameter_mm": [6.0, 4.5, 0.0]})[:2]
+    >>> excluded = annotations[:0]
+    >>> result = evaluate(submission, annotations, excluded, ["a", "b", "c"], bootstraps=0)
+    >>> result.sensitivity
+    (0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0)
+    >>> round(result.cpm, 4)
+    0.8571
     """
     for name, value, most in (("bootstraps", bootstraps, MAX_BOOTSTRAPS), ("seed", seed, MAX_SEED)):
         if not 0 <= value <= most:
@@ -199,7 +235,25 @@ def format_score(result: FrocResult) -> str:
     Returns
     -------
     str
-        A table of the seven rates, then the CPM and the counts.
+        A table with the sensitivity at each of the seven rates, then the CPM and the counts.
+
+    Examples
+    --------
+    >>> places = {"seriesuid": ["a"], "coordX": [5.0], "coordY": [0.0], "coordZ": [-90.0]}
+    >>> submission = pd.DataFrame({**places, "probability": [0.7]})
+    >>> nodules = pd.DataFrame({**places, "diameter_mm": [8.0]})
+    >>> print(format_score(evaluate(submission, nodules, nodules[:0], ["a"], bootstraps=50)))
+    FP/scan  sensitivity  95% interval
+      0.125       1.0000  1.0000-1.0000
+       0.25       1.0000  1.0000-1.0000
+        0.5       1.0000  1.0000-1.0000
+          1       1.0000  1.0000-1.0000
+          2       1.0000  1.0000-1.0000
+          4       1.0000  1.0000-1.0000
+          8       1.0000  1.0000-1.0000
+        CPM       1.0000  1.0000-1.0000
+    1 of 1 nodules found in 1 scans; 1 candidates: 0 false positives, 0 on excluded findings, \
+0 double detections
     """
     rates = [f"{rate:g}" for rate in FALSE_POSITIVES_PER_SCAN]
     values = [*result.sensitivity, result.cpm]

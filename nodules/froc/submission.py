@@ -1,12 +1,12 @@
-"""A LUNA16 submission, and what is refused of tables that are to be scored.
+"""Checks of the tables that are to be scored: a LUNA16 submission, the findings and the scans.
 
-Refused (``ValueError``) is what no score can be made of: a missing column, a cell that is no finite
-number, an id that a table reader turned into a number, a list of scans that is empty or names one
-twice. Everything else the official evaluation scores in a defined way, so it is scored; where it is
-likely a mistake, :mod:`nodules.froc.warnings` says so with the numbers.
+A table that gives no score is refused (``ValueError``): a column is missing, a cell is not a finite
+number, a table reader turned an id into a number, or a list of scans is empty or names a scan
+twice. The official evaluation scores everything else in a defined way, so it is scored here too;
+where it is likely a mistake, :mod:`nodules.froc.warnings` says so with the numbers.
 
-`nodules.luna16.tables.read_table` refuses the same of files; what is here is for tables in memory,
-wherever they come from. Coordinates are world millimetres, x, y, z.
+`nodules.luna16.tables.read_table` makes the same checks on files; this module is for tables in
+memory, wherever they come from. Coordinates are world millimetres, ordered x, y, z.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def check_seriesuids(seriesuids: Sequence[str], name: str = "seriesuids") -> lis
     seriesuids
         The scans to score.
     name
-        What to call the list in errors.
+        The name of the list in error messages.
 
     Returns
     -------
@@ -41,7 +41,16 @@ def check_seriesuids(seriesuids: Sequence[str], name: str = "seriesuids") -> lis
     Raises
     ------
     ValueError
-        If the list is empty, or a scan is there twice or is no longer an id.
+        If the list is empty, names a scan twice, or holds a value that is not an id.
+
+    Examples
+    --------
+    >>> check_seriesuids(["1.2.826", "1.2.840"])
+    ['1.2.826', '1.2.840']
+    >>> check_seriesuids(["1.2.826", "1.2.826"])
+    Traceback (most recent call last):
+    ValueError: Expected every scan once in seriesuids. Received: 2 entries, 1 of them repeated, \
+the first '1.2.826'
     """
     ids = _check_ids(pd.Series(seriesuids, dtype=object), name)
     if ids.empty:
@@ -63,22 +72,29 @@ def check_findings(frame: pd.DataFrame, columns: Sequence[str], name: str) -> pd
     Parameters
     ----------
     frame
-        One finding a row; columns other than ``columns`` are ignored.
+        The table; each row is one finding. Columns other than ``columns`` are ignored.
     columns
         ``seriesuid`` first, then the columns of numbers.
     name
-        What to call the table in errors.
+        The name of the table in error messages.
 
     Returns
     -------
     pandas.DataFrame
-        ``columns`` only: ids as strings, numbers as float64. The index is kept.
+        Only ``columns``: the ids as strings, the numbers as float64. The index is kept.
 
     Raises
     ------
     ValueError
-        If a column is missing or repeated, an id is no string or was a number once, or a number is
-        not finite.
+        If a column is missing or repeated, an id is not a string or was a number once, or a number
+        is not finite.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"seriesuid": ["a"], "diameter_mm": [6], "reader": ["second"]})
+    >>> check_findings(table, ["seriesuid", "diameter_mm"], "findings.csv")
+      seriesuid  diameter_mm
+    0         a          6.0
     """
     _check_columns(list(frame.columns), columns, name)
     checked = {"seriesuid": _check_ids(frame["seriesuid"], name)}
@@ -124,5 +140,13 @@ def _check_ids(ids: pd.Series, name: str) -> pd.Series:
 
 
 def place(index: pd.Index) -> str:
-    """Name the first of some rows: its line of a file, or its label in a table."""
+    """Name the first of some rows: by its line in a file, or by its label in a table.
+
+    Examples
+    --------
+    >>> place(pd.Index([7, 9], name="line"))
+    'line 7'
+    >>> place(pd.Index([7, 9]))
+    'row 7'
+    """
     return f"{index.name or 'row'} {index[0]}"

@@ -1,4 +1,4 @@
-"""What is likely a mistake in a submission although LUNA16's evaluation scores it."""
+"""Warnings about likely mistakes in a submission that LUNA16's evaluation scores all the same."""
 
 from __future__ import annotations
 
@@ -16,24 +16,32 @@ def find_warnings(
     excluded: pd.DataFrame,
     seriesuids: Sequence[str],
 ) -> list[str]:
-    """Say what is likely a mistake although the official evaluation scores it.
+    """Find likely mistakes that the official evaluation scores all the same.
 
     Parameters
     ----------
     submission, annotations, excluded
-        Checked tables (see :func:`check_findings`).
+        Checked tables (see :func:`nodules.froc.submission.check_findings`).
     seriesuids
         The scans to score.
 
     Returns
     -------
     list of str
-        One sentence each, with its numbers; empty where there is none.
+        One sentence with its numbers for each likely mistake; empty if there is none.
 
     Raises
     ------
     ValueError
         If there are predictions, but none for any scan of ``seriesuids``.
+
+    Examples
+    --------
+    >>> places = {"seriesuid": ["a"], "coordX": [5.0], "coordY": [0.0], "coordZ": [-90.0]}
+    >>> nodules = pd.DataFrame({**places, "diameter_mm": [0.0]})
+    >>> find_warnings(pd.DataFrame({**places, "probability": [0.7]}), nodules, nodules[:0], ["a"])
+    ['1 of 1 annotated nodules have the diameter 0, the first at row 0: no mark can hit them, and \
+they count as missed']
     """
     scans = list(seriesuids)
     found = []

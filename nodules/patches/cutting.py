@@ -1,4 +1,4 @@
-"""One scan's patches: the work that is done in parallel, on a machine that may be another."""
+"""Cuts the patches of one scan: the part of the work that runs in parallel or on other machines."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class CutTask:
     Parameters
     ----------
     scan
-        Where its voxels are.
+        The scan, with the place of its voxels.
     grid
-        The grid of its patches.
+        The grid that its patches are cut on.
     nodules, excluded
-        From `nodules.patches.findings`.
+        Its findings, from `nodules.patches.findings`.
     sample
-        The patches that headers and tables decide.
+        The patches that can be chosen from headers and tables alone.
     sampling
-        What to sample.
+        Which patches to sample from each scan.
     code
-        Digest of the code that made this task.
+        The digest of the code that made this task.
     """
 
     scan: Scan
@@ -51,12 +51,12 @@ class CutTask:
 
     @property
     def payload_bytes(self) -> int:
-        """Size of the scan's voxels."""
+        """The size of the scan's voxels in bytes."""
         return self.scan.header.payload_bytes
 
     @property
     def key(self) -> str:
-        """Digest of all that decides the result."""
+        """The digest of everything that affects the result."""
         tables = (self.nodules, self.excluded, self.sample.patches)
         return digest(
             self.code,
@@ -70,18 +70,18 @@ class CutTask:
 
 @dataclass(frozen=True, eq=False)
 class CutScan:
-    """What was cut out of one scan.
+    """The patches of one scan.
 
     Parameters
     ----------
     key
-        Of the task.
+        The key of the task.
     sample
-        All patches, those anywhere in the lungs too.
+        All patches, including those anywhere in the lungs.
     patches
         int16 of shape (len(sample.patches), depth, size, size), HU.
     fingerprint
-        Of all the scan's voxels, by `nodules.scans.fingerprint`.
+        The fingerprint of all voxels of the scan, from `nodules.scans.fingerprint`.
     """
 
     key: str
@@ -91,7 +91,7 @@ class CutScan:
 
 
 def cut_scan(task: CutTask) -> CutScan:
-    """Cut one scan's patches, reading it once at most.
+    """Cut the patches of one scan. The scan is read at most once.
 
     Parameters
     ----------
@@ -106,7 +106,52 @@ def cut_scan(task: CutTask) -> CutScan:
     Raises
     ------
     ValueError
-        If the voxels are damaged, or this process runs other code than the one that asks.
+        If the voxels are damaged, or this process and the one that made the task run different
+        versions of the code.
+
+    Examples
+    --------
+    One patch of 9 x 9 pixels around the only nodule of a scan:
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.patches.findings import locate_nodules
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.patches.sampling import sample_scan
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.read import list_scans
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((32, 32, 8), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+    >>> voxels_hu = np.full((8, 32, 32), -850, np.int16)
+    >>> voxels_hu[4, 16, 16] = 30
+    >>> sampling = Sampling(
+    ...     shape=PatchShape(size_px=9, depth=1),
+    ...     jitter_px=0,
+    ...     positives_per_nodule=1,
+    ...     other_slices_per_scan=0,
+    ...     candidates_per_scan=0,
+    ...     seed=0,
+    ... )
+    >>> grid = make_grid(geometry, sampling.shape)
+    >>> table = pd.DataFrame({"coordX": [8.0], "coordY": 8.0, "coordZ": 8.0, "diameter_mm": 5.0})
+    >>> nodules = locate_nodules(table, grid, "1.2.826", "annotations.csv")
+    >>> candidates = pd.DataFrame(columns=["coordX", "coordY", "coordZ", "class"])
+    >>> sample = sample_scan("1.2.826", grid, nodules, nodules[:0], candidates, sampling)
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     write_archive(archive, "subset0", [Volume("1.2.826", geometry, voxels_hu)])
+    ...     cut = cut_scan(
+    ...         CutTask(
+    ...             scan=list_scans(archive)[0],
+    ...             grid=grid,
+    ...             nodules=nodules,
+    ...             excluded=nodules[:0],
+    ...             sample=sample,
+    ...             sampling=sampling,
+    ...         )
+    ...     )
+    >>> cut.patches.shape, int(cut.patches[0, 0, 4, 4])
+    ((1, 1, 9, 9), 30)
     """
     refuse_other_code(task.code, CODE)
     sample, scan, grid = task.sample, task.scan, task.grid
@@ -125,7 +170,7 @@ def cut_scan(task: CutTask) -> CutScan:
 
 def _with_lungs(task: CutTask, volume_hu: NDArray[np.int16]) -> ScanSample:
     """Add the patches that lie anywhere in the lungs."""
-    # Imported late: SciPy is only needed where lungs are.
+    # Imported here, because SciPy is needed only where the lungs are segmented.
     from nodules.scans.lungs import lung_voxels
 
     sample, grid = task.sample, task.grid

@@ -1,4 +1,4 @@
-"""Nodules and excluded findings of a scan: where they are in its grid, which patches show them."""
+"""Where a scan's nodules and excluded findings are in its grid, and which patches show them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,35 @@ def locate_nodules(
     annotations
         The rows of ``annotations.csv`` for this scan.
     grid
-        Of the scan.
+        The grid of the scan.
     seriesuid
-        The scan, for the message.
+        The series UID of the scan, for the error message.
     source
-        The table's file, for the message.
+        The file of the table, for the error message.
 
     Returns
     -------
     nodules
-        The rows, numbered from 0, with continuous ``index_x``, ``index_y``, ``index_z`` in the
-        grid and ``diameter_px`` (by the geometric mean of the in-plane spacings).
+        The rows, numbered from 0, with the continuous indices ``index_x``, ``index_y``, ``index_z``
+        in the grid, and with ``diameter_px`` (the diameter divided by the geometric mean of the
+        in-plane spacings).
 
     Raises
     ------
     ValueError
         If a nodule lies outside its volume: header and table do not belong together.
+
+    Examples
+    --------
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (-25.0, -25.0, -300.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=9, depth=1))
+    >>> row = {"coordX": [-5.0], "coordY": [0.0], "coordZ": [-221.0], "diameter_mm": [6.0]}
+    >>> located = locate_nodules(pd.DataFrame(row), grid, "1.2.826", "annotations.csv")
+    >>> located[["index_x", "index_y", "index_z", "diameter_px"]]
+       index_x  index_y  index_z  diameter_px
+    0     40.0     50.0     39.5         12.0
     """
     nodules = _locate(annotations, grid)
     is_outside = ~grid.contains(nodules[INDEX])
@@ -61,12 +74,26 @@ def locate_excluded(excluded: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     excluded
         The rows of ``annotations_excluded.csv`` for this scan.
     grid
-        Of the scan.
+        The grid of the scan.
 
     Returns
     -------
     findings
-        As `locate_nodules`, wherever they are; their diameters as the evaluation counts them.
+        The same columns as from `locate_nodules`. Findings may lie outside the volume, and their
+        diameters are those that the evaluation counts with.
+
+    Examples
+    --------
+    LUNA16 writes -1 for a diameter that was not measured, and counts it as 10 mm:
+
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (-25.0, -25.0, -300.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=9, depth=1))
+    >>> row = {"coordX": [-5.0], "coordY": [0.0], "coordZ": [-221.0], "diameter_mm": [-1.0]}
+    >>> locate_excluded(pd.DataFrame(row), grid)[["index_z", "diameter_mm", "diameter_px"]]
+       index_z  diameter_mm  diameter_px
+    0     39.5         10.0         20.0
     """
     diameter_mm = counted_diameter_mm(excluded["diameter_mm"])
     return _locate(excluded.assign(diameter_mm=diameter_mm), grid)
@@ -83,23 +110,36 @@ def _locate(points: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def shows_any(
     centers_xyz: NDArray[np.int64], grid: Grid, spheres: pd.DataFrame
 ) -> NDArray[np.bool_]:
-    """Whether patches would show any part of any nodule or finding, taken as spheres.
+    """Whether each patch would show any part of any nodule or finding.
 
-    A patch is taken as one solid block, whatever the pitch of its slices.
+    Findings are treated as spheres, and a patch as one solid block, even if there are gaps between
+    its slices.
 
     Parameters
     ----------
     centers_xyz
-        Grid indices at the patches' centres, shape (N, 3).
+        The grid indices at the centres of the patches, shape (N, 3).
     grid
-        Of the scan.
+        The grid of the scan.
     spheres
-        From `locate_nodules` or `locate_excluded`.
+        The findings, from `locate_nodules` or `locate_excluded`.
 
     Returns
     -------
     shows
         bool of shape (N,).
+
+    Examples
+    --------
+    A nodule of 6 mm at the index (40, 50, 20), a patch around it and one 15 mm away:
+
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=9, depth=1))
+    >>> nodule = pd.DataFrame([[40, 50, 20, 6.0]], columns=[*INDEX, "diameter_mm"])
+    >>> shows_any(np.array([[40, 50, 20], [70, 50, 20]]), grid, nodule).tolist()
+    [True, False]
     """
     spacing = np.asarray(grid.geometry.spacing_xyz_mm)
     shows = np.zeros(len(centers_xyz), dtype=np.bool_)
@@ -110,21 +150,26 @@ def shows_any(
 
 
 def chord_mm(apart_mm: NDArray[np.float64], diameter_mm: float) -> NDArray[np.float64]:
-    """Diameters of a sphere's sections.
+    """Give the diameters of the circles in which planes cut a sphere.
 
     Parameters
     ----------
     apart_mm
-        Distances of the planes from the sphere's centre, any shape.
+        The distances of the planes from the sphere's centre, any shape.
     diameter_mm
-        Of the sphere.
+        The diameter of the sphere.
 
     Returns
     -------
     chord_mm
         float64 of the same shape; 0 where the plane misses the sphere.
+
+    Examples
+    --------
+    >>> chord_mm(np.array([0.0, 3.0, 6.0]), 10.0).tolist()
+    [10.0, 8.0, 0.0]
     """
-    # Of a number, ** is the C library's power, whose last bit depends on the processor.
+    # Not `**`: for a Python number it is the C library's pow, which varies in the last bit.
     return np.sqrt(np.maximum(np.square(diameter_mm) - np.square(2 * np.asarray(apart_mm)), 0))
 
 
@@ -134,16 +179,28 @@ def spanned_slices(index_z: float, diameter_mm: float, grid: Grid) -> NDArray[np
     Parameters
     ----------
     index_z
-        The nodule's centre, a continuous index of the grid.
+        The z index of the nodule's centre in the grid, continuous.
     diameter_mm
-        Its diameter.
+        The diameter of the nodule.
     grid
-        Of the scan.
+        The grid of the scan.
 
     Returns
     -------
     z
-        Ascending, all in the scan; the slice nearest to the centre if the nodule lies between two.
+        The indices of the slices, ascending, all in the scan. If the nodule lies between two
+        slices, only the slice nearest to its centre.
+
+    Examples
+    --------
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=9, depth=1))
+    >>> spanned_slices(39.5, 6.0, grid).tolist()
+    [38, 39, 40, 41]
+    >>> spanned_slices(39.4, 0.5, grid).tolist()
+    [39]
     """
     reach = diameter_mm / 2 / grid.geometry.spacing_xyz_mm[2]
     z = np.arange(np.ceil(index_z - reach), np.floor(index_z + reach) + 1).astype(np.int64)

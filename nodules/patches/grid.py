@@ -1,9 +1,10 @@
 """The grid that a scan's patches are cut on.
 
-The grid is the scan's own, or one of another spacing with the same origin and directions, whose
-values are the scan's by linear interpolation: what SimpleITK's resampling of the whole volume
-gives, computed only where a patch is. As in ITK, voxels reach half an index beyond their centres,
-and there the outermost value holds; whatever lies further out is air.
+The grid is the scan's own, or one with another spacing and the same origin and directions. The
+values of the latter are interpolated linearly: they are those that SimpleITK gives when it
+resamples the whole volume, but are computed only where a patch is. As in ITK, a voxel reaches half
+an index beyond its centre, and keeps its value up to there; whatever lies outside the outermost
+voxels is air.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ class PatchShape:
     Parameters
     ----------
     size_px
-        Side, odd.
+        The side of a patch in pixels, an odd number.
     depth
-        Slices, odd.
+        The number of slices in a patch, an odd number.
     in_plane_mm
-        Spacing of the grid's columns and rows; None for the scan's own.
+        The spacing of the grid's columns and rows; None for the scan's own.
     z_mm
-        Spacing of the grid's slices; None for the scan's own.
+        The spacing of the grid's slices; None for the scan's own.
     pitch
-        From one slice of a patch to the next.
+        The distance from one slice of a patch to the next.
     pitch_unit
-        Of `pitch`: slices of the grid, or mm.
+        The unit of `pitch`: slices of the grid, or mm.
     """
 
     size_px: int
@@ -54,12 +55,12 @@ class Grid:
     Parameters
     ----------
     shape
-        Of a patch.
+        The shape of a patch.
     native
-        Geometry of the scan.
+        The geometry of the scan.
     geometry
-        Geometry of the grid: same origin and directions, other spacing, and as many points as lie
-        in the scan.
+        The geometry of the grid: the origin and directions of the scan, its own spacing, and as
+        many points as lie in the scan.
     """
 
     shape: PatchShape
@@ -68,27 +69,27 @@ class Grid:
 
     @cached_property
     def ratio_xyz(self) -> NDArray[np.float64]:
-        """Voxels of the scan per voxel of the grid."""
+        """The spacing of the grid divided by that of the scan, for x, y and z."""
         return np.divide(self.geometry.spacing_xyz_mm, self.native.spacing_xyz_mm, dtype=np.float64)
 
     @cached_property
     def level_offsets(self) -> NDArray[np.float64]:
-        """Grid slices from a patch's central slice to each of its slices, shape (depth,)."""
+        """The distance of each slice of a patch from its central one, in grid slices, (depth,)."""
         levels = np.arange(self.shape.depth, dtype=np.float64) - self.shape.depth // 2
         return levels * (self.pitch_mm / self.geometry.spacing_xyz_mm[2])
 
     @property
     def pitch_mm(self) -> float:
-        """From one slice of a patch to the next."""
+        """The distance from one slice of a patch to the next, mm."""
         is_mm = self.shape.pitch_unit == "mm"
         return self.shape.pitch * (1.0 if is_mm else self.geometry.spacing_xyz_mm[2])
 
     @cached_property
     def half_extent_xyz_mm(self) -> NDArray[np.float64]:
-        """From a patch's centre as far as anything can show in it.
+        """How far from the centre of a patch an object can be and still show in it, mm.
 
-        A pixel of the scan's own grid shows its own cell. An interpolated one mixes voxels up to
-        one spacing away, each of which shows half a spacing more.
+        A pixel of the scan's own grid shows its own voxel. An interpolated pixel mixes voxels whose
+        centres are up to one spacing away, and each of them reaches half a spacing further.
         """
         native = np.asarray(self.native.spacing_xyz_mm, dtype=np.float64)
         spacing = np.asarray(self.geometry.spacing_xyz_mm, dtype=np.float64)
@@ -102,7 +103,15 @@ class Grid:
         return last + reach
 
     def contains(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
-        """Whether indices of the grid, shape (..., 3), lie in the scan: bool of shape (...)."""
+        """Whether indices of the grid, shape (..., 3), lie in the scan: bool of shape (...).
+
+        Examples
+        --------
+        >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+        >>> grid = make_grid(scan, PatchShape(size_px=9, depth=1))
+        >>> grid.contains([[99, 0, 0], [100, 0, 0]]).tolist()
+        [True, False]
+        """
         return self.native.contains_index(np.asarray(index_xyz) * self.ratio_xyz)
 
 
@@ -117,7 +126,30 @@ def patch_shape(own: PatchParams) -> PatchShape:
     Returns
     -------
     shape
-        Its size, depth, spacing and pitch.
+        The size, depth, spacing and pitch of a patch.
+
+    Examples
+    --------
+    >>> own = PatchParams(
+    ...     size_px=65,
+    ...     depth=3,
+    ...     slice_pitch=2.5,
+    ...     slice_pitch_unit="mm",
+    ...     spacing_mm={"in_plane": 0.7, "z": None},
+    ...     jitter_px=8,
+    ...     positives_per_nodule=2,
+    ...     positive_slices="centre",
+    ...     negatives={
+    ...         "other_slices_per_scan": 1,
+    ...         "candidates_per_scan": 1,
+    ...         "candidates_per_positive": 0.0,
+    ...         "random_lung_per_scan": 0,
+    ...         "avoid_excluded": False,
+    ...     },
+    ...     seed=0,
+    ... )
+    >>> patch_shape(own)
+    PatchShape(size_px=65, depth=3, in_plane_mm=0.7, z_mm=None, pitch=2.5, pitch_unit='mm')
     """
     return PatchShape(
         size_px=own.size_px,
@@ -130,19 +162,28 @@ def patch_shape(own: PatchParams) -> PatchShape:
 
 
 def make_grid(native: Geometry, shape: PatchShape) -> Grid:
-    """Lay the grid of a scan's patches.
+    """Make the grid that a scan's patches are cut on.
 
     Parameters
     ----------
     native
-        Geometry of the scan.
+        The geometry of the scan.
     shape
-        Of a patch.
+        The shape of a patch.
 
     Returns
     -------
     grid
-        On the scan's own geometry where the shape names no spacing.
+        A grid with the spacing that the shape names; along an axis without one, the scan's own.
+
+    Examples
+    --------
+    A grid of 1 mm in all directions over a scan of 50 mm x 50 mm x 100 mm:
+
+    >>> scan = Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=33, depth=1, in_plane_mm=1.0, z_mm=1.0))
+    >>> grid.geometry.size_xyz
+    (50, 50, 99)
     """
     wanted = (shape.in_plane_mm, shape.in_plane_mm, shape.z_mm)
     if wanted == (None, None, None):
@@ -150,7 +191,7 @@ def make_grid(native: Geometry, shape: PatchShape) -> Grid:
     spacing = [
         own if mm is None else mm for own, mm in zip(native.spacing_xyz_mm, wanted, strict=True)
     ]
-    # As many points as lie before the far edge of the last voxel.
+    # The number of points that lie before the far edge of the last voxel.
     size = [
         int(np.ceil((n - 0.5) * own / mm)) if own != mm else n
         for n, own, mm in zip(native.size_xyz, native.spacing_xyz_mm, spacing, strict=True)

@@ -1,4 +1,4 @@
-"""Reading what was stored: the patches, their index and the list of their scans."""
+"""Reads the stored patches, their index and the list of their scans."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     Parameters
     ----------
     patches
-        The folder with one folder a subset.
+        The folder that holds one folder for each subset.
     subsets
-        Which ones.
+        The numbers of the subsets to read.
 
     Returns
     -------
     index
-        One row a patch, in the subsets' order; ``row`` is its place in its subset's
-        ``patches.npy``.
+        One row for each patch, in the order of the subsets; ``row`` is its place in the
+        ``patches.npy`` of its subset.
 
     Raises
     ------
@@ -43,6 +43,19 @@ def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
         If a subset's patches are missing.
     ValueError
         If an index is damaged.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     folder = Path(name, "subset3")
+    ...     folder.mkdir()
+    ...     table = pd.DataFrame({"seriesuid": ["1.2.826", "1.2.840"], "label": [1, 0]})
+    ...     table.to_parquet(folder / "index.parquet")
+    ...     print(read_index(Path(name), subsets=[3]))
+      seriesuid  label  row
+    0   1.2.826      1    0
+    1   1.2.840      0    1
     """
     frames = []
     for subset in subsets:
@@ -65,27 +78,40 @@ def _file(patches: Path, subset: int, name: str) -> Path:
 
 
 def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
-    """Read the list of several subsets' scans, those without patches too.
+    """Read the list of several subsets' scans, including those without patches.
 
     Parameters
     ----------
     patches
-        The folder with one folder a subset.
+        The folder that holds one folder for each subset.
     subsets
-        Which ones.
+        The numbers of the subsets to read.
 
     Returns
     -------
     scans
-        ``seriesuid``, ``patient``, ``subset``, ``nodules``, ``positives``, ``negatives`` and
-        ``voxels``, the checksum of its voxels.
+        One row for each scan: ``seriesuid``, ``patient``, ``subset``, ``nodules``, ``positives``,
+        ``negatives`` and ``voxels``, the fingerprint of its voxels.
 
     Raises
     ------
     FileNotFoundError
         If a subset's patches are missing.
     ValueError
-        If a list is damaged, or of another subset.
+        If a list is damaged or belongs to another subset.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     path = Path(name, "subset3", "scans.csv")
+    ...     path.parent.mkdir()
+    ...     columns = "seriesuid patient subset nodules positives negatives voxels".split()
+    ...     row = ["1.2.826", "LIDC-IDRI-0001", 3, 1, 2, 2, "5f2a"]
+    ...     pd.DataFrame([row], columns=columns).to_csv(path, index=False)
+    ...     print(read_scans(Path(name), subsets=[3]))
+      seriesuid         patient  subset  nodules  positives  negatives voxels
+    0   1.2.826  LIDC-IDRI-0001       3        1          2          2   5f2a
     """
     return pd.concat([_read_scans(patches, subset) for subset in subsets], ignore_index=True)
 
@@ -93,7 +119,7 @@ def read_scans(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
 def _read_scans(patches: Path, subset: int) -> pd.DataFrame:
     path = _file(patches, subset, "scans.csv")
     try:
-        # A patient may be called NA: no id is a missing value.
+        # A patient may be called NA, which is an id here and no missing value.
         table = pd.read_csv(
             path, usecols=list(_SCANS), dtype=_SCANS, keep_default_na=False, encoding="utf-8"
         )
@@ -116,21 +142,34 @@ def read_patches(patches: Path, index: pd.DataFrame) -> NDArray[np.int16]:
     Parameters
     ----------
     patches
-        The folder with one folder a subset.
+        The folder that holds one folder for each subset.
     index
-        Rows of `read_index`.
+        Any rows of the table from `read_index`.
 
     Returns
     -------
     images_hu
-        int16 of shape (len(index), depth, size, size), in the rows' order.
+        int16 of shape (len(index), depth, size, size), HU, in the order of the rows.
 
     Raises
     ------
     FileNotFoundError
         If a subset's patches are missing.
     ValueError
-        If a store is damaged, shorter than its index, or of other patches than the first.
+        If a store is damaged or shorter than its index, or its patches have another shape than
+        those of the first store.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     path = Path(name, "subset3", "patches.npy")
+    ...     path.parent.mkdir()
+    ...     np.save(path, np.arange(4, dtype=np.int16).reshape(4, 1, 1, 1))
+    ...     rows = pd.DataFrame({"subset": [3, 3], "row": [2, 0]})
+    ...     images_hu = read_patches(Path(name), rows)
+    >>> images_hu.shape, images_hu.ravel().tolist()
+    ((2, 1, 1, 1), [2, 0])
     """
     stores = {
         subset: _load(_file(patches, subset, "patches.npy")) for subset in index["subset"].unique()

@@ -1,7 +1,7 @@
-"""Which patches to cut: decided from headers and tables, and for `random_lung` from the lungs.
+"""Decides which patches to cut: from headers and tables, and for `random_lung` from the lungs.
 
-Each scan draws from random streams of its own, seeded by the run's seed and its series UID, so
-that the same patches come out whatever the order of the scans, their number or the workers'.
+Each scan has its own random streams, seeded by the run's seed and its series UID. The patches
+therefore depend neither on the order or number of the scans nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nodules.patches.grid import Grid, PatchShape
 Ints = NDArray[np.int64]
 Row = tuple[object, ...]
 
-# Places in the lungs that are tried for each negative that is wanted there.
+# The number of places in the lungs that are tried for each negative that is wanted there.
 _TRIES = 200
 
 
@@ -33,26 +33,27 @@ class Sampling:
     Parameters
     ----------
     shape
-        Of a patch.
+        The shape of a patch.
     jitter_px
-        Largest distance, per in-plane axis, between what a patch shows and its centre.
+        The largest distance, along x and along y, between a patch's centre and its target.
     positives_per_nodule
-        Patches of each nodule.
+        The number of patches of each nodule.
     other_slices_per_scan
-        Negatives at the nodule's x, y on slices without it, from scans with one nodule.
+        The number of negatives at the nodule's x and y on slices without it, from each scan with
+        exactly one nodule.
     candidates_per_scan
-        Negatives at class-0 candidates, from each scan.
+        The number of negatives at class-0 candidates, from each scan.
     seed
-        Seed of the run.
+        The seed of the run.
     positive_slices
         Where a positive is cut: ``centre``, on the slice nearest to the nodule's centre, or
-        ``spanned``, on any slice whose plane cuts the nodule, each as likely.
+        ``spanned``, on any slice whose plane cuts the nodule, all with the same chance.
     candidates_per_positive
-        Negatives at class-0 candidates beside those, for each positive of the scan.
+        The number of further negatives at class-0 candidates for each positive of the scan.
     random_lung_per_scan
-        Negatives anywhere in the lungs, away from every nodule and excluded finding.
+        The number of negatives anywhere in the lungs, away from all nodules and excluded findings.
     avoid_excluded
-        Whether other negatives keep away from excluded findings too.
+        Whether the other negatives must keep away from excluded findings too.
     """
 
     shape: PatchShape
@@ -69,19 +70,19 @@ class Sampling:
 
 @dataclass(frozen=True)
 class ScanSample:
-    """The patches asked of one scan, and what became of every request.
+    """The patches chosen from one scan, and how many could not be had.
 
     Parameters
     ----------
     patches
-        One row a patch: ``kind`` (positive, other_slice, candidate, random_lung), ``label``, the
-        grid index at the patch's centre (``center_x``, ``center_y``, ``center_z``), the jitter
+        One row for each patch: ``kind`` (positive, other_slice, candidate, random_lung), ``label``,
+        the grid index at the patch's centre (``center_x``, ``center_y``, ``center_z``), the jitter
         (``jitter_x_px``, ``jitter_y_px``) and, for positives, ``nodule``: the row in the scan's
         nodules (else -1), and ``chord_mm``: the nodule's diameter on the patch's central slice
         (else NaN).
     counts
-        By kind: ``{kind}.asked`` is ``.cut`` plus ``.missing``; ``.refused.{reason}`` counts the
-        places that were passed over on the way.
+        For each kind, ``{kind}.asked`` is the sum of ``{kind}.cut`` and ``{kind}.missing``, and
+        ``{kind}.refused.{reason}`` counts the places that were rejected.
     """
 
     patches: pd.DataFrame
@@ -103,7 +104,7 @@ PATCH_COLUMNS = [
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """A scan's grid and what its negatives keep away from."""
+    """A scan's grid and the findings that its negatives must keep away from."""
 
     grid: Grid
     nodules: pd.DataFrame
@@ -116,16 +117,22 @@ def scan_generator(seed: int, seriesuid: str, stream: str = "") -> np.random.Gen
     Parameters
     ----------
     seed
-        Seed of the run.
+        The seed of the run.
     seriesuid
-        The scan.
+        The series UID of the scan.
     stream
-        Which of the scan's streams.
+        The name of the stream, if the scan has several.
 
     Returns
     -------
     generator
-        The same for the same arguments, on any machine.
+        A generator that depends on the arguments alone, on any machine.
+
+    Examples
+    --------
+    >>> first, again = (scan_generator(0, "1.2.826") for _ in range(2))
+    >>> first.random() == again.random()
+    True
     """
     digest = hashlib.sha256((seriesuid + stream).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:16], "big")])
@@ -139,25 +146,52 @@ def sample_scan(
     candidates: pd.DataFrame,
     sampling: Sampling,
 ) -> ScanSample:
-    """Decide which patches to cut from one scan, but for those anywhere in its lungs.
+    """Decide which patches to cut from one scan, except those anywhere in its lungs.
 
     Parameters
     ----------
     seriesuid
-        The scan.
+        The series UID of the scan.
     grid
-        Its grid.
+        The grid of the scan.
     nodules, excluded
-        From `nodules.patches.findings`.
+        Its findings, from `nodules.patches.findings`.
     candidates
         The rows of ``candidates_V2.csv`` for this scan.
     sampling
-        What to sample.
+        Which patches to sample.
 
     Returns
     -------
     sample
-        Patches, and the counts of requests that were met and refused.
+        The patches, and the counts of those that were cut, refused and missing.
+
+    Examples
+    --------
+    A positive at the only nodule, and a negative 16 mm away:
+
+    >>> from nodules.patches.findings import locate_nodules
+    >>> from nodules.patches.grid import make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> shape = PatchShape(size_px=9, depth=1)
+    >>> grid = make_grid(Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0)), shape)
+    >>> point = {"coordX": [20.0], "coordY": [25.0], "coordZ": [40.0]}
+    >>> table = pd.DataFrame({**point, "diameter_mm": 6.0})
+    >>> nodules = locate_nodules(table, grid, "1.2.826", "annotations.csv")
+    >>> candidates = pd.DataFrame({**point, "coordX": [36.0], "class": 0})
+    >>> sampling = Sampling(
+    ...     shape=shape,
+    ...     jitter_px=0,
+    ...     positives_per_nodule=1,
+    ...     other_slices_per_scan=0,
+    ...     candidates_per_scan=1,
+    ...     seed=0,
+    ... )
+    >>> sample = sample_scan("1.2.826", grid, nodules, nodules[:0], candidates, sampling)
+    >>> sample.patches[["kind", "label", "center_x", "center_y", "center_z"]]
+            kind  label  center_x  center_y  center_z
+    0   positive      1        40        50        20
+    1  candidate      0        72        50        20
     """
     rng = scan_generator(sampling.seed, seriesuid)
     counts: Counter[str] = Counter()
@@ -186,20 +220,40 @@ def sample_lungs(
     Parameters
     ----------
     seriesuid
-        The scan.
+        The series UID of the scan.
     grid
-        Its grid.
+        The grid of the scan.
     nodules, excluded
-        From `nodules.patches.findings`.
+        Its findings, from `nodules.patches.findings`.
     lung_voxels_xyz
-        Voxels of the scan (not of the grid) in its lungs, shape (N, 3).
+        The indices of the scan's voxels (not of the grid's) in its lungs, shape (N, 3).
     sampling
-        What to sample.
+        Which patches to sample.
 
     Returns
     -------
     sample
-        Patches, and the counts of requests that were met and refused.
+        The patches, and the counts of those that were cut, refused and missing.
+
+    Examples
+    --------
+    >>> from nodules.patches.grid import make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> shape = PatchShape(size_px=9, depth=1)
+    >>> grid = make_grid(Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0)), shape)
+    >>> none = pd.DataFrame(columns=[*INDEX, "diameter_mm"], dtype=float)
+    >>> sampling = Sampling(
+    ...     shape=shape,
+    ...     jitter_px=0,
+    ...     positives_per_nodule=1,
+    ...     other_slices_per_scan=0,
+    ...     candidates_per_scan=0,
+    ...     seed=0,
+    ...     random_lung_per_scan=2,
+    ... )
+    >>> lungs = np.array([[30, 50, 20], [70, 50, 20], [70, 51, 20]], np.int32)
+    >>> sample_lungs("1.2.826", grid, none, none, lungs, sampling).counts["random_lung.cut"]
+    2
     """
     rng = scan_generator(sampling.seed, seriesuid, "random_lung")
     counts: Counter[str] = Counter()
@@ -236,7 +290,7 @@ def _positives(
 
 
 def _other_slices(grid: Grid, nodules: pd.DataFrame, rng: np.random.Generator) -> Ints:
-    """Grid points at the only nodule's x, y on every slice, in random order."""
+    """Give the grid points at the only nodule's x, y on every slice, in random order."""
     slices = grid.geometry.size_xyz[2]
     targets = np.repeat(_nearest(nodules[INDEX].to_numpy(np.float64)), slices, 0)
     targets[:, 2] = rng.permutation(slices)
@@ -244,7 +298,7 @@ def _other_slices(grid: Grid, nodules: pd.DataFrame, rng: np.random.Generator) -
 
 
 def _class_0_points(grid: Grid, candidates: pd.DataFrame, rng: np.random.Generator) -> Ints:
-    """Grid points at the candidates that are no nodules, in random order."""
+    """Give the grid points at the candidates that are not nodules, in random order."""
     world = candidates.loc[candidates["class"] == 0, COORDINATES].to_numpy(np.float64)
     return _nearest(grid.geometry.index_from_world(rng.permutation(world)))
 
@@ -258,7 +312,7 @@ def _negatives(
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> list[Row]:
-    """Take the first `wanted` targets that can be negatives, and count why others cannot."""
+    """Take the first `wanted` targets that can be negatives, and count why others cannot be."""
     jitters = _jitters(rng, len(targets), sampling.jitter_px)
     is_inside = around.grid.contains(targets)
     shows_nodule = shows_any(targets - jitters, around.grid, around.nodules)
@@ -288,7 +342,7 @@ def _nearest(index_xyz: NDArray[np.float64]) -> Ints:
 
 
 def _jitters(rng: np.random.Generator, count: int, largest_px: int) -> Ints:
-    """Offsets x, y, z from a patch's centre to what it shows; none across slices."""
+    """Draw the offsets x, y, z from the patches' centres to their targets; those of z are 0."""
     jitter = np.zeros((count, 3), dtype=np.int64)
     jitter[:, :2] = rng.integers(-largest_px, largest_px, size=(count, 2), endpoint=True)
     return jitter

@@ -1,7 +1,7 @@
-"""Cutting the patches of an archive's scans and storing them.
+"""Cuts the patches of an archive's scans and stores them.
 
-A patch holds raw HU as int16, shape (depth, size, size). Its central pixel, (size - 1) / 2, is the
-grid point that the index names. Whatever lies outside the volume is air.
+A patch holds raw HU as int16, shape (depth, size, size). Its central pixel, at (size - 1) / 2, is
+the grid point that the index names. Whatever lies outside the volume is air.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from nodules.scans.scan import Scan
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """LUNA16's tables, for all scans or more than are cut.
+    """LUNA16's tables. They may have rows for scans that are not cut.
 
     Parameters
     ----------
     annotations, excluded, candidates, patients
-        From `nodules.luna16.tables.read_table`: ``annotations.csv``, ``annotations_excluded.csv``,
-        ``candidates_V2.csv`` and ``patients.csv``.
+        The tables ``annotations.csv``, ``annotations_excluded.csv``, ``candidates_V2.csv`` and
+        ``patients.csv``, as `nodules.luna16.tables.read_table` reads them.
     """
 
     annotations: pd.DataFrame
@@ -55,36 +55,73 @@ def make_patches(
 ) -> dict[str, Any]:
     """Cut and store the patches of one archive.
 
-    What is cut is kept in a scratch folder beside `out`, named ``.{name}.scans.partial``, until all
-    is there: where a run was interrupted, the next takes up what is still right. It is removed at
-    the end, and when the input is refused.
+    The patches of each scan are kept in a scratch folder beside `out`, named
+    ``.{name}.scans.partial``, until all scans are done. After an interruption, the next run reuses
+    those that are still valid. The scratch folder is removed at the end, and if the input is
+    refused.
 
     Parameters
     ----------
     archive
-        ``subset{k}.zip``. Workers on other machines must find it at the same path.
+        The archive ``subset{k}.zip``. Workers on other machines must find it at the same path.
     subset
-        Its number.
+        The number of the subset.
     tables
-        Annotations, candidates and patients.
+        The annotations, excluded findings, candidates and patients.
     sampling
-        What to cut.
+        Which patches to cut.
     out
-        The folder to make, whole or not at all: ``patches.npy`` (N, depth, size, size) int16 HU,
-        ``index.parquet`` (a row a patch), ``scans.csv`` (a row a scan, those without patches
-        too; ``voxels`` is the checksum of its voxels) and ``counts.json``.
+        The folder to make, either completely or not at all. It holds ``patches.npy``
+        (int16 HU of shape (N, depth, size, size)), ``index.parquet`` (one row for each patch),
+        ``scans.csv`` (one row for each scan, with or without patches; ``voxels`` is the fingerprint
+        of its voxels) and ``counts.json``.
     workers
-        Who cuts; by default this process. The bytes written do not depend on it.
+        The processes that cut; by default this one alone. The files do not depend on them.
 
     Returns
     -------
     counts
-        What ``counts.json`` holds.
+        The content of ``counts.json``.
 
     Raises
     ------
     ValueError
         If a scan has no patient, a nodule lies outside its volume, or voxels are damaged.
+
+    Examples
+    --------
+    An archive with one scan, which has one nodule:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.patches.grid import PatchShape
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((64, 64, 8), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0))
+    >>> point = {"seriesuid": ["1.2.826"], "coordX": 16.0, "coordY": 16.0, "coordZ": 8.0}
+    >>> nodules = pd.DataFrame({**point, "diameter_mm": 5.0})
+    >>> tables = Tables(
+    ...     annotations=nodules,
+    ...     excluded=nodules[:0],
+    ...     candidates=pd.DataFrame({**point, "coordX": 28.0, "class": 0}),
+    ...     patients=pd.DataFrame({"seriesuid": ["1.2.826"], "patient": ["LIDC-IDRI-0001"]}),
+    ... )
+    >>> sampling = Sampling(
+    ...     shape=PatchShape(size_px=9, depth=1),
+    ...     jitter_px=0,
+    ...     positives_per_nodule=1,
+    ...     other_slices_per_scan=0,
+    ...     candidates_per_scan=1,
+    ...     seed=0,
+    ... )
+    >>> with TemporaryDirectory() as name:
+    ...     archive, out = Path(name, "subset0.zip"), Path(name, "patches")
+    ...     volume = Volume("1.2.826", geometry, np.zeros((8, 64, 64), np.int16))
+    ...     write_archive(archive, "subset0", [volume])
+    ...     counts = make_patches(archive, 0, tables, sampling, out)
+    ...     print(sorted(path.name for path in out.iterdir()))
+    ['counts.json', 'index.parquet', 'patches.npy', 'scans.csv']
+    >>> counts["nodules"], counts["patches"]
+    (1, 2)
     """
     scans = list_scans(archive.absolute())
     patient_of = _patients(scans, tables.patients)
@@ -149,7 +186,7 @@ def _store(
     sampling: Sampling,
     class_0_on_nodules: int,
 ) -> dict[str, Any]:
-    """Write all that was cut, in the scans' order and one scan at a time."""
+    """Write everything that was cut, in the order of the scans and one scan at a time."""
     frames, scan_rows = [], []
     total: Counter[str] = Counter()
     shape = sampling.shape
@@ -192,7 +229,7 @@ def _store(
 
 
 def _write_header(store: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the start of a .npy, of the same length for any number of patches."""
+    """Write the header of a .npy file; its length is the same for any number of patches."""
     np.lib.format.write_array_header_1_0(
         store, {"descr": "<i2", "fortran_order": False, "shape": shape}
     )

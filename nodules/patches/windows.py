@@ -1,4 +1,4 @@
-"""Windows on a scan's slices: the patches of a grid, copied or interpolated."""
+"""Cuts patches out of a scan's slices, by copying pixels or by interpolating them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ def needed_slices(grid: Grid, centers_xyz: NDArray[np.int64]) -> list[int]:
     Parameters
     ----------
     grid
-        From `nodules.patches.grid.make_grid`.
+        The grid, from `nodules.patches.grid.make_grid`.
     centers_xyz
-        Grid index at the centre of each patch, shape (N, 3).
+        The grid index at the centre of each patch, shape (N, 3).
 
     Returns
     -------
     z_indices
-        Of the scan, ascending.
+        The indices of the scan's slices, ascending.
+
+    Examples
+    --------
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> scan = Geometry((5, 5, 9), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=3, depth=3))
+    >>> needed_slices(grid, np.array([[2, 2, 4]]))
+    [3, 4, 5]
     """
     return sorted(_uses(grid, centers_xyz))
 
@@ -33,27 +42,46 @@ def needed_slices(grid: Grid, centers_xyz: NDArray[np.int64]) -> list[int]:
 def cut_patches(
     slices: Iterable[tuple[int, NDArray[np.int16]]], grid: Grid, centers_xyz: NDArray[np.int64]
 ) -> NDArray[np.int16]:
-    """Cut patches out of a scan's slices, each of which is looked at once.
+    """Cut patches out of a scan's slices, using each slice once.
 
     Parameters
     ----------
     slices
-        Pairs (z, slice_hu of shape (rows, columns)) of the scan, ascending: at least those of
-        `needed_slices`.
+        Pairs (z, slice_hu of shape (rows, columns)) of the scan, in ascending order, with at least
+        the slices of `needed_slices`.
     grid
-        From `nodules.patches.grid.make_grid`.
+        The grid, from `nodules.patches.grid.make_grid`.
     centers_xyz
-        Grid index at the centre of each patch, shape (N, 3).
+        The grid index at the centre of each patch, shape (N, 3).
 
     Returns
     -------
     patches
-        int16 of shape (N, depth, size_px, size_px), HU; air beyond the scan.
+        int16 of shape (N, depth, size_px, size_px), HU; air (-1000) beyond the scan.
+
+    Examples
+    --------
+    Two patches of a volume of 5 x 5 x 3 voxels, in its middle and in its corner:
+
+    >>> from nodules.patches.grid import PatchShape, make_grid
+    >>> from nodules.scans.geometry import Geometry
+    >>> volume_hu = np.arange(75, dtype=np.int16).reshape(3, 5, 5)
+    >>> scan = Geometry((5, 5, 3), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+    >>> grid = make_grid(scan, PatchShape(size_px=3, depth=1))
+    >>> patches = cut_patches(enumerate(volume_hu), grid, np.array([[2, 2, 1], [0, 0, 0]]))
+    >>> patches.shape
+    (2, 1, 3, 3)
+    >>> patches[0, 0]
+    array([[31, 32, 33],
+           [36, 37, 38],
+           [41, 42, 43]], dtype=int16)
+    >>> patches[1, 0].tolist()
+    [[-1000, -1000, -1000], [-1000, 0, 1], [-1000, 5, 6]]
     """
     size = grid.shape.size_px
     patches = np.full((len(centers_xyz), grid.shape.depth, size, size), AIR_HU, dtype=np.int16)
     uses = _uses(grid, centers_xyz)
-    # Slices of patches that lie between two of the scan, and have had the first of them.
+    # Slices of patches that lie between two slices of the scan, after the first of the two.
     begun: dict[tuple[int, int], NDArray[np.float32]] = {}
     is_copy = bool((grid.ratio_xyz[:2] == 1).all())
     for z, slice_hu in slices:
@@ -77,7 +105,7 @@ def cut_patches(
 
 
 def _uses(grid: Grid, centers_xyz: NDArray[np.int64]) -> dict[int, list[tuple[int, int, float]]]:
-    """Which slices of which patches a slice of the scan goes into, and with what weight."""
+    """For each slice of the scan, list the patches and levels it goes into, with its weight."""
     last = grid.native.size_xyz[2] - 1
     position = (centers_xyz[:, 2:] + grid.level_offsets) * grid.ratio_xyz[2]
     uses: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
@@ -94,7 +122,7 @@ def _uses(grid: Grid, centers_xyz: NDArray[np.int64]) -> dict[int, list[tuple[in
 def _copy_window(
     target: NDArray[np.int16] | NDArray[np.float32], slice_hu: NDArray[np.int16], x: int, y: int
 ) -> None:
-    """Copy what a slice has about a pixel; what it has not is left as it is."""
+    """Copy a slice's pixels around a centre; the target keeps its value outside the slice."""
     half = len(target) // 2
     rows, columns = slice_hu.shape
     x0, x1 = max(x - half, 0), min(x + half + 1, columns)
@@ -112,7 +140,7 @@ def _interpolate_window(
     y: int,
     ratio_xyz: NDArray[np.float64],
 ) -> None:
-    """Interpolate a slice at the grid's points about one; what it has not is left as it is."""
+    """Interpolate a slice around a grid point; the target keeps its value outside the slice."""
     rows, columns = slice_hu.shape
     y_inside, y_low, y_weight = _neighbours(y, len(target), ratio_xyz[1], rows)
     x_inside, x_low, x_weight = _neighbours(x, len(target), ratio_xyz[0], columns)
@@ -131,7 +159,7 @@ def _interpolate_window(
 def _neighbours(
     center: int, size: int, ratio: float, count: int
 ) -> tuple[slice, NDArray[np.int64], NDArray[np.float32]]:
-    """Which of `size` points about a centre lie among `count` pixels, and between which of them."""
+    """Give which of `size` points lie within `count` pixels, their lower pixels and weights."""
     position = (np.arange(size) - size // 2 + center) * ratio
     inside = np.flatnonzero((position >= -0.5) & (position < count - 0.5))
     clamped = np.clip(position[inside], 0, count - 1)
