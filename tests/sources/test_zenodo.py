@@ -33,6 +33,8 @@ MHD = """ObjectType = Image
 NDims = 3
 DimSize = 64 64 8
 ElementSpacing = 0.7 0.7 1.25
+Offset = 0 0 0
+TransformMatrix = 1 0 0 0 1 0 0 0 1
 ElementType = MET_SHORT
 ElementDataFile = {uid}.raw
 """
