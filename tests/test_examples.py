@@ -17,7 +17,7 @@ from tests.places import ROOT
 MODULES = sorted((ROOT / "nodules").rglob("*.py"))
 WITH_EXAMPLES = [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")]
 # Rooms, and modules of rooms, of which every public function has an example.
-EXPLAINED = ("froc", "patches")
+EXPLAINED = ("froc", "networks", "patches")
 
 
 def dotted(path: Path) -> str:

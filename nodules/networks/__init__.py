@@ -1,1 +1,1 @@
-"""The networks: one architecture a file, and the file of a trained one."""
+"""The networks: one module for each architecture, and the files of trained networks."""

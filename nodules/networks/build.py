@@ -1,13 +1,14 @@
-"""The networks: one architecture a file, one line each in the registry below.
+"""Builds the networks. Each architecture has its own module and one line in the registry below.
 
-An architecture is a function ``features(pixels, dropout) -> tensor``: from windowed pixels, float
-of shape (batch, size, size, depth) in 0..1, to a flat feature vector a patch. What comes before
-(windowing) and after (the task's output) is the same for all, and made here. Settings that only one
-architecture has are further keywords of its function, each with a default.
+An architecture is a function ``features(pixels, dropout) -> tensor``. It maps windowed pixels, a
+float tensor of shape (batch, size, size, depth) in 0..1, to one flat feature vector for each patch.
+The layers before it (the HU window) and after it (the task's output) are the same for all
+architectures, and are made here. Settings of a single architecture are further keywords of its
+function, each with a default.
 
-Every model takes what the patches hold, raw HU as int16 of shape (depth, size, size), so that
-training and serving cannot drift apart; and is made of Keras's own layers only, so that the saved
-file opens without this package.
+Every model takes patches as they are stored, raw HU as int16 of shape (depth, size, size), so that
+training and use cannot prepare them differently. It consists of Keras's own layers only, so that
+the saved file opens without this package.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "efficientnet": efficientnet.features,
 }
 
-# The localizer's last layer gives x, y and diameter in these units: near 1 for most nodules, so
-# that a fresh network starts close to the constant guess.
+# The units of x, y and diameter in the localizer's last layer. Most nodules are near 1 in them, so
+# an untrained network starts close to a constant guess.
 _CENTER_SCALE_PX = 10.0
 _DIAMETER_SCALE_PX = 10.0
 
@@ -53,25 +54,35 @@ def build_model(
         ``classifier``: the output is the probability of a nodule, shape (batch, 1).
         ``localizer``: the output is x_px, y_px, diameter_px in the patch, shape (batch, 3).
     depth, size_px
-        Shape of a patch.
+        The shape of a patch: its number of slices, and its side in pixels.
     window_hu
-        The HU that the network sees as 0 and as 1; values beyond are clipped.
+        The HU that the network sees as 0 and as 1; values beyond them are clipped.
     dropout
-        Share of features dropped in training.
+        The share of the features that are dropped in training.
     settings
-        The architecture's own, if it has any: keywords of its function.
+        The architecture's own settings, if it has any: the further keywords of its function.
 
     Returns
     -------
     model
-        Takes int16 HU of shape (batch, depth, size_px, size_px).
+        A network that takes int16 HU of shape (batch, depth, size_px, size_px).
 
     Raises
     ------
     ValueError
-        If there is no such architecture, or it cannot take such patches.
+        If there is no such architecture, or it cannot take patches of this shape.
     OSError
-        If it starts from weights that cannot be had.
+        If the network starts from weights that cannot be found or fetched.
+
+    Examples
+    --------
+    >>> model = build_model(
+    ...     "cnn", "classifier", depth=1, size_px=33, window_hu=(-1000.0, 400.0), dropout=0.5
+    ... )
+    >>> model.input_shape, model.output_shape
+    ((None, 1, 33, 33), (None, 1))
+    >>> model.count_params()
+    27137
     """
     if architecture not in ARCHITECTURES:
         msg = (

@@ -1,4 +1,4 @@
-"""The plain CNN of the original work: three times convolve and pool, then one dense layer."""
+"""The plain CNN of the original work: three blocks of convolution and pooling, one dense layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     pixels
         Float tensor of shape (batch, size, size, depth).
     dropout
-        Share of the dense layer's inputs dropped in training.
+        The share of the dense layer's inputs that are dropped in training.
 
     Returns
     -------
@@ -28,6 +28,12 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     ------
     ValueError
         If the patches are too small to be halved three times.
+
+    Examples
+    --------
+    >>> import keras
+    >>> features(keras.Input((33, 33, 1)), dropout=0.5).shape
+    (None, 64)
     """
     if pixels.shape[1] < _SMALLEST_PX:
         msg = f"cnn: Expected patches of at least {_SMALLEST_PX} px. Received: {pixels.shape[1]} px"

@@ -1,6 +1,6 @@
-"""A CNN that convolves over slices too: three times convolve and pool, then one dense layer.
+"""A CNN that convolves over slices too: three blocks of convolution and pooling, one dense layer.
 
-Beside `nodules.networks.cnn`, to which slices are channels, it finds the same shape at any slice.
+It recognises the same shape on any slice, unlike `nodules.networks.cnn`, where slices are channels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     pixels
         Float tensor of shape (batch, size, size, depth).
     dropout
-        Share of the dense layer's inputs dropped in training.
+        The share of the dense layer's inputs that are dropped in training.
 
     Returns
     -------
@@ -28,7 +28,13 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     Raises
     ------
     ValueError
-        If there are fewer than 3 slices, the depth of a convolution.
+        If there are fewer than 3 slices, which is the depth of the convolutions.
+
+    Examples
+    --------
+    >>> import keras
+    >>> features(keras.Input((33, 33, 5)), dropout=0.5).shape
+    (None, 64)
     """
     _, height, width, depth = pixels.shape
     if depth < 3:
@@ -38,10 +44,10 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     x = layers.Reshape((depth, height, width, 1), name="volume")(x)
     for block in (1, 2, 3):
         x = layers.Conv3D(32, 3, padding="same", activation="relu", name=f"conv{block}")(x)
-        # Padded, so that an odd last slice is pooled too; slices until one is left.
+        # Padded, so that an odd last slice is pooled too. A single slice is pooled no further.
         pool = (min(2, x.shape[1]), 2, 2)
         x = layers.MaxPooling3D(pool, padding="same", name=f"pool{block}")(x)
-    # Not averaged over the plane: the localizer needs to know where.
+    # Not averaged over the plane, because the localizer needs positions.
     x = layers.Flatten(name="flatten")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)

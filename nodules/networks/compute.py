@@ -1,9 +1,9 @@
-"""What networks run on, settled before Keras is imported: backend, threads and instructions.
+"""Sets what networks run on, before Keras is imported: backend, threads and instruction set.
 
 The last bits of a network's results depend on all three. TensorFlow's own kernels are compiled for
-one set of instructions, but oneDNN, which computes its convolutions and matrix products, takes the
-newest that the processor has, unless ``ONEDNN_MAX_CPU_ISA`` caps it; and sums over a batch are
-divided among the threads.
+one instruction set. But oneDNN, which computes its convolutions and matrix products, uses the
+newest one that the processor has, unless ``ONEDNN_MAX_CPU_ISA`` limits it. And sums over a batch
+are divided among the threads.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Mapping
 
 from nodules.params.sections import ComputeParams
 
-# mallopt's parameters, from glibc's malloc.h.
+# The parameters of mallopt, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _MIB = 1 << 20
 
 
 def compute_environment(own: ComputeParams) -> dict[str, str]:
-    """Give the environment variables that settle what networks run on.
+    """Give the environment variables that set what networks run on.
 
     Parameters
     ----------
@@ -30,12 +30,18 @@ def compute_environment(own: ComputeParams) -> dict[str, str]:
     Returns
     -------
     environment
-        Name to value, of variables that Keras, TensorFlow and oneDNN read when they are imported.
+        The names and values of variables that Keras, TensorFlow and oneDNN read when they are
+        imported.
 
     Raises
     ------
     ValueError
-        If a variable has another value already: DVC would not see it.
+        If a variable already has another value: it would change results without DVC noticing.
+
+    Examples
+    --------
+    >>> compute_environment(ComputeParams(backend="tensorflow", threads=2, cpu_isa="AVX2"))
+    {'KERAS_BACKEND': 'tensorflow', 'ONEDNN_MAX_CPU_ISA': 'AVX2', 'TF_NUM_INTRAOP_THREADS': '2'}
     """
     environment = {
         "KERAS_BACKEND": own.backend,
@@ -59,39 +65,53 @@ def one_thread(environment: Mapping[str, str]) -> dict[str, str]:
     Parameters
     ----------
     environment
-        From `compute_environment`.
+        The environment from `compute_environment`.
 
     Returns
     -------
     environment
-        The same but for one thread: results then do not depend on how many processes there are.
+        The same environment, but with one thread: results then do not depend on the number of
+        processes.
+
+    Examples
+    --------
+    >>> one_thread({"TF_NUM_INTRAOP_THREADS": "2"})["TF_NUM_INTRAOP_THREADS"]
+    '1'
     """
     return {
         **environment,
         "TF_NUM_INTRAOP_THREADS": "1",
         "TF_NUM_INTEROP_THREADS": "1",
-        # Else the first process on a GPU takes all of its memory.
+        # Otherwise the first process on a GPU takes all of its memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
 
 
 def prepare_process(environment: Mapping[str, str]) -> None:
-    """Settle what networks run on in this process; Keras must not have been imported yet.
+    """Set what networks run on in this process. Keras must not have been imported yet.
 
-    Memory that is freed is kept, as well: otherwise glibc gives each training step's activations
-    back to the kernel, which must clear the same pages for the next step.
+    The process also keeps the memory that it frees: otherwise glibc returns the activations of each
+    training step to the kernel, which must clear the same pages for the next step.
 
     Parameters
     ----------
     environment
-        From `compute_environment` or `one_thread`.
+        The environment from `compute_environment` or `one_thread`.
+
+    Examples
+    --------
+    >>> prepare_process(
+    ...     compute_environment(ComputeParams(backend="tensorflow", threads=2, cpu_isa="AVX2"))
+    ... )
+    >>> os.environ["TF_NUM_INTRAOP_THREADS"]
+    '2'
     """
     os.environ.update(environment)
-    # TensorFlow greets with a dozen lines on its processor.
+    # Otherwise TensorFlow prints a dozen lines about its processor.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     libc = ctypes.CDLL(None)
-    # glibc's; elsewhere there is no such thing to settle.
+    # Only glibc has it; with another C library there is nothing to set.
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, 32 * _MIB)

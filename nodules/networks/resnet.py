@@ -1,8 +1,9 @@
 """A small residual network: the slices of a patch are its channels, as in the plain CNN.
 
-Blocks as in K. He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, normalising
-and activating before each convolution; a block that shrinks averages on its shortcut (T. He et al.,
-"Bag of Tricks", CVPR 2019), and each block starts as its shortcut, its last kernel being zero.
+The blocks are those of K. He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016: they
+normalise and activate before each convolution. A block that halves the image averages on its
+shortcut (T. He et al., "Bag of Tricks", CVPR 2019). The last kernel of each block starts at zero,
+so an untrained block passes on its shortcut alone.
 """
 
 from __future__ import annotations
@@ -14,25 +15,31 @@ from keras import layers
 from nodules.networks.what_where import what_and_where
 
 _WIDTHS = (16, 32, 64)
-# Keras's own 0.99 follows the training over hundreds of steps, more than a small data set takes
-# for its first epochs: validation would see statistics of long ago.
+# With Keras's default of 0.99, the statistics lag behind training by hundreds of steps. That is
+# more than the first epochs of a small data set, so validation would use outdated statistics.
 _MOMENTUM = 0.9
 
 
 def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
-    """Map pixels to 64 features, of what is in the patch and of where it is.
+    """Map pixels to 64 features, for what is in the patch and where it is.
 
     Parameters
     ----------
     pixels
         Float tensor of shape (batch, size, size, depth).
     dropout
-        Share of the dense layer's inputs dropped in training.
+        The share of the dense layer's inputs that are dropped in training.
 
     Returns
     -------
     features
         Float tensor of shape (batch, 64).
+
+    Examples
+    --------
+    >>> import keras
+    >>> features(keras.Input((33, 33, 3)), dropout=0.5).shape
+    (None, 64)
     """
     x = _conv(pixels, _WIDTHS[0], 5, 2, "stem")
     for number, width in enumerate(_WIDTHS, start=1):

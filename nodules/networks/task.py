@@ -1,8 +1,8 @@
-"""What networks are for: the name that all modules share."""
+"""The two tasks of the networks, as a type that all modules share."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-# classifier: nodule or not. localizer: where a nodule is in its patch, and how large.
+# A classifier says whether a patch shows a nodule; a localizer, where it is and how large.
 Task = Literal["classifier", "localizer"]

@@ -1,11 +1,11 @@
-"""VGG16 as the original work used it: ImageNet's convolutions, mostly frozen, and two dense layers.
+"""VGG16 as the original work used it: ImageNet's convolutions, most of them frozen, and two layers.
 
 K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition",
 ICLR 2015; the network is `keras.applications.VGG16`.
 
-Its ImageNet weights expect Caffe's input: channels blue, green, red of 0..255, less their means
-over ImageNet. The window's 0..1 become 0..255; the one slice of a patch becomes all three channels,
-and three slices become blue, green and red in their order.
+Its ImageNet weights expect Caffe's input: blue, green and red of 0..255, minus their means over
+ImageNet. The window's 0..1 become 0..255. A single slice becomes all three channels; three slices
+become blue, green and red, in this order.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def features(
     pixels
         Float tensor of shape (batch, size, size, depth), depth 1 or 3.
     dropout
-        Share of each dense layer's inputs dropped in training.
+        The share of each dense layer's inputs that are dropped in training.
     weights
-        Of the convolutions at the start: ``none`` (random), ``imagenet``, or a path; see
-        `nodules.networks.vgg16_weights.load_weights`.
+        The weights of the convolutions at the start: ``none`` (random), ``imagenet``, or a path;
+        see `nodules.networks.vgg16_weights.load_weights`.
     frozen_layers
-        How many of the 13 convolutions, from the first, keep these weights.
+        How many of the 13 convolutions, counted from the first, keep these weights.
     input_px
-        Side to which patches are resampled, bilinearly, first; None leaves them as they are.
+        The side to which patches are first resampled, bilinearly; None leaves them as they are.
 
     Returns
     -------
@@ -54,10 +54,15 @@ def features(
     Raises
     ------
     ValueError
-        If patches have another depth than 1 or 3, or are smaller than 32 px when they reach the
-        convolutions, or the file of weights does not fit.
+        If patches have another depth than 1 or 3, the input of the convolutions is smaller than 32
+        px, or the file of weights does not fit.
     OSError
-        If there is no such file, or ImageNet's cannot be fetched.
+        If there is no such file, or ImageNet's weights cannot be fetched.
+
+    Examples
+    --------
+    >>> features(keras.Input((32, 32, 1)), dropout=0.5, frozen_layers=10).shape
+    (None, 1024)
     """
     size_px, depth = pixels.shape[2:]
     if depth not in (1, 3):
@@ -92,8 +97,8 @@ def features(
     for dense in (1, 2):
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{dense}")(x)
-        # ImageNet's features are large. A small last layer lets the localizer start near the
-        # constant guess all the same.
+        # ImageNet's features are large. With small weights in the last layer, the localizer still
+        # starts near a constant guess.
         start = keras.initializers.VarianceScaling(1.0 if dense == 1 else 0.01, "fan_avg")
         x = layers.Dense(1024, activation="relu", kernel_initializer=start, name=f"dense{dense}")(x)
     return x

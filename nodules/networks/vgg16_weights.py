@@ -1,4 +1,4 @@
-"""Weights of VGG16's convolutions: from a file, or those trained on ImageNet, fetched once."""
+"""The weights of VGG16's convolutions, from a file; ImageNet's weights are fetched once."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 import keras
 from filelock import FileLock
 
-# As Keras itself pins them (keras/src/applications/vgg16.py).
+# The same file and digest that Keras itself pins (keras/src/applications/vgg16.py).
 IMAGENET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
     "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
 
-# Without a byte before a connection counts as dead: Keras itself would wait for ever.
+# After so long without a byte, a connection counts as dead; Keras itself would wait for ever.
 _STALL_TIMEOUT_S = 30.0
 
 
 def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> None:
-    """Give VGG16's convolutions their weights.
+    """Load the weights of VGG16's convolutions.
 
     Parameters
     ----------
     convolutions
-        The 13 layers, first to last.
+        The 13 layers, from first to last.
     source
-        ``none`` leaves them as they are. ``imagenet`` takes Keras's file, from Keras's own folder
-        (``models`` in ``$KERAS_HOME`` or ``~/.keras``), where it is put first if it is absent.
-        Anything else is the path of such a file (.h5), or of one that
+        ``none`` leaves the layers as they are. ``imagenet`` loads Keras's file from Keras's own
+        folder (``models`` in ``$KERAS_HOME`` or ``~/.keras``); if it is not there yet, it is
+        fetched. Anything else is the path of such a file (.h5), or of one that
         ``keras.applications.VGG16(include_top=False)`` saved (.weights.h5).
 
     Raises
@@ -40,9 +40,17 @@ def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> Non
     FileNotFoundError
         If there is no file at the path.
     ConnectionError
-        If ImageNet's weights are absent and cannot be fetched; says what to put where.
+        If ImageNet's weights are absent and cannot be fetched. The message says which file to put
+        where.
     ValueError
-        If the file is damaged, or of another network.
+        If the file is damaged or belongs to another network.
+
+    Examples
+    --------
+    >>> load_weights([], "absent.h5")
+    Traceback (most recent call last):
+    FileNotFoundError: vgg16.weights: Expected none, imagenet, or the path of a file of weights, \
+from the project's folder. Received: 'absent.h5', where there is no file
     """
     if source == "none":
         return
@@ -56,7 +64,7 @@ def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> Non
     bare = keras.applications.VGG16(include_top=False, weights=None)
     try:
         bare.load_weights(path)
-    # Keras and h5py raise anything at a file that is not what they thought.
+    # For a file that is not as they expect, Keras and h5py raise exceptions of any class.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         msg = (
@@ -72,32 +80,47 @@ def load_weights(convolutions: Sequence[keras.layers.Layer], source: str) -> Non
 def imagenet_weights(url: str = IMAGENET_URL, md5: str = IMAGENET_MD5) -> Path:
     """Find the file of ImageNet's weights, or fetch it as Keras does.
 
-    A file of this name that is damaged is fetched anew.
+    A damaged file of this name is fetched again.
 
     Parameters
     ----------
     url
-        The file; it is looked for, and put, where Keras does.
+        The address of the file. On disk, it is in the folder that Keras uses.
     md5
-        Its MD5 digest.
+        The MD5 digest of the file.
 
     Returns
     -------
     path
-        Its md5 is right.
+        The path of the file. Its MD5 digest is `md5`.
 
     Raises
     ------
     ConnectionError
-        If it is absent and cannot be fetched.
+        If the file is absent and cannot be fetched.
     ValueError
-        If the server has another file.
+        If the server has another file at this address.
+
+    Examples
+    --------
+    A file that is there already is not fetched:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> content = b"weights"
+    >>> with TemporaryDirectory() as home:
+    ...     os.environ["KERAS_HOME"] = home
+    ...     Path(home, "models").mkdir()
+    ...     _ = Path(home, "models", "small.h5").write_bytes(content)
+    ...     md5 = hashlib.md5(content).hexdigest()
+    ...     imagenet_weights("https://example.org/small.h5", md5).name
+    'small.h5'
+    >>> del os.environ["KERAS_HOME"]
     """
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     path = home / "models" / url.rpartition("/")[2]
     if not _is_whole(path, md5):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Keras writes to the file itself: two trainings at once would write into each other's.
+        # Keras writes directly to the file, so two trainings at once would damage it.
         with FileLock(path.with_name(f".{path.name}.lock")):
             _fetch(url, md5, path)
     return path
@@ -120,7 +143,7 @@ def _fetch(url: str, md5: str, path: Path) -> None:
     except ValueError as error:
         msg = f"{url}: Expected a file of md5 {md5}. Received: another one, now at {path}"
         raise ValueError(msg) from error
-    # Keras raises a bare Exception where there is no connection, and lets others pass.
+    # Without a connection, Keras raises a bare Exception or passes on those of other libraries.
     except Exception as error:
         reason = " ".join(str(error).split())
         msg = (

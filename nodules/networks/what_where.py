@@ -1,4 +1,4 @@
-"""The end of a network of averages: what is in a patch, and where."""
+"""The last layers of networks that average over the plane: what is in a patch, and where."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PLACE_CHANNELS = 8
 
 
 def what_and_where(x: Any) -> Any:  # noqa: ANN401
-    """Average each channel over the plane, and keep the grid of a few.
+    """Average each channel over the plane, and keep the positions of 8 combined channels.
 
-    Averaging forgets the place, which the localizer is asked for.
+    Averaging loses the positions, which the localizer needs.
 
     Parameters
     ----------
@@ -22,7 +22,13 @@ def what_and_where(x: Any) -> Any:  # noqa: ANN401
     Returns
     -------
     features
-        Float tensor of shape (batch, channels + 8 rows columns).
+        Float tensor of shape (batch, channels + 8 * rows * columns).
+
+    Examples
+    --------
+    >>> import keras
+    >>> what_and_where(keras.Input((4, 4, 64))).shape
+    (None, 192)
     """
     what = layers.GlobalAveragePooling2D(name="what")(x)
     where = layers.Conv2D(_PLACE_CHANNELS, 1, activation="relu", name="where")(x)
