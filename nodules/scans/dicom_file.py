@@ -31,7 +31,8 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelData"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
-_PIXEL_GROUP = 0x7FE0
+# What may follow the voxels: tags of their own group, private ones, signatures and padding.
+_LAST_GROUPS = (0x7FE0, 0x7FE1, 0xFFFA, 0xFFFC)
 # A value larger than this is passed over; its place in the file is known all the same.
 _DEFER_BYTES = 1 << 16
 # Where enhanced multi-frame CT has what a slice needs: by the sequence, and its keywords.
@@ -278,7 +279,7 @@ def _pixel_place(
     with path.open("rb") as file:
         file.seek(pixels.value_tell + pixels.length)
         tag = file.read(4)
-    # What may follow has a higher tag, such as (FFFC,FFFC); voxels that were shifted have not.
-    if tag and np.frombuffer(tag.ljust(4, bytes(1)), f"{order}u2")[0] < _PIXEL_GROUP:
+    # Voxels that were shifted hardly begin as what may follow does.
+    if tag and np.frombuffer(tag.ljust(4, bytes(1)), f"{order}u2")[0] not in _LAST_GROUPS:
         refuse(path, "PixelData", f"of {wanted} bytes, as the last of its tags", "more bytes")
     return pixels.value_tell + frame * frame_bytes, order
