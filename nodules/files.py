@@ -1,7 +1,7 @@
-"""Files and folders written whole or not at all, and to the same bytes for the same content.
+"""Writes files and folders completely or not at all, with the same bytes for the same content.
 
-A writer works on a sibling named ``.{stem}.partial{suffix}``, which git and DVC ignore and which
-takes the final name only when everything is in it.
+A writer works on a file or folder beside the final one, named ``.{stem}.partial{suffix}``, which
+git and DVC ignore. It gets the final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path
-        The file to write or overwrite. Its folder is made if need be.
+        The file to write or overwrite. Its folder is made if it does not exist.
 
     Yields
     ------
     partial
-        Where to write instead, with the same suffix, by which some writers choose the format; the
-        block must have made this file by its end.
+        The path to write to. It has the same suffix as `path`, because some writers choose the
+        format by the suffix. The block must make this file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -69,21 +69,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON: keys sorted at every level, two spaces, a newline at the end.
+    """Write a mapping as JSON, with sorted keys, an indent of two spaces and a newline at the end.
 
     Parameters
     ----------
     path
-        The file to write, atomically.
+        The file to write, completely or not at all.
     payload
-        Strings, numbers, booleans, None, and lists and mappings of these.
+        The content: strings, numbers, booleans, None, and lists and mappings of these.
 
     Raises
     ------
     ValueError
-        If a float is NaN or infinite, which JSON has no word for; the key is named.
+        If a float is NaN or infinite, which JSON cannot express. The message names the key.
     TypeError
-        If a value is of a type JSON does not know.
+        If a value has a type that JSON cannot express.
     """
     for key, value in _floats("", payload):
         if not math.isfinite(value):
@@ -102,19 +102,20 @@ def write_csv(
     Parameters
     ----------
     path
-        The file to write, atomically.
+        The file to write, completely or not at all.
     frame
-        The table; rows and columns keep their order.
+        The table. Its rows and columns keep their order.
     decimals
-        Digits after the point of every float; None writes as many as give the same float back.
+        The number of digits after the decimal point of every float; None writes as many digits as
+        are needed to read the same float back.
     header
         Whether the first line names the columns.
 
     Raises
     ------
     ValueError
-        If a float column holds NaN or infinity: a plot cannot draw it, and an empty cell would be
-        read back as something else. Column and row are named.
+        If a column of floats holds NaN or infinity: a plot cannot show it, and an empty cell would
+        not be read back as the same value. The message names the column and the row.
     """
     floats = [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c])]
     for column in floats:

@@ -17,7 +17,15 @@ from tests.places import ROOT
 MODULES = sorted((ROOT / "nodules").rglob("*.py"))
 WITH_EXAMPLES = [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")]
 # Rooms, and modules of rooms, of which every public function has an example.
-EXPLAINED = ("froc", "networks", "patches")
+EXPLAINED = (
+    "froc",
+    "networks",
+    "patches",
+    "scans/geometry.py",
+    "scans/metaimage.py",
+    "scans/read.py",
+    "scans/write.py",
+)
 
 
 def dotted(path: Path) -> str:

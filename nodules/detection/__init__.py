@@ -1,1 +1,1 @@
-"""Searching whole scans for nodules."""
+"""Searches whole scans for nodules."""

@@ -1,4 +1,4 @@
-"""Which networks search which scan: only such as never saw the scan's patient."""
+"""Assigns networks to scans, so that no network searches a scan of a patient it was trained on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nodules.evaluation.threshold import choose_threshold
 
 @dataclass(frozen=True)
 class Networks:
-    """What looks at a scan.
+    """The networks that search a scan.
 
     Parameters
     ----------
     classifier, localizer
-        Files, ``.keras``.
+        The ``.keras`` files of the networks.
     threshold
-        The classifier's score from which a place is a candidate.
+        A position is a candidate if the classifier's score is at or above this threshold.
     """
 
     classifier: Path
@@ -42,27 +42,27 @@ def assign_networks(
     Parameters
     ----------
     seriesuids
-        The scans at hand.
+        The series UIDs of the scans.
     patient_of
-        Scan to patient.
+        The patient of each scan.
     folder_of
-        Patient to the networks' folder below `models`, from
-        `nodules.splits.split_file.scoring_models`; other patients' scans are not searched.
+        The folder of the networks below `models` for each patient, from
+        `nodules.splits.split_file.scoring_models`. Scans of other patients are not searched.
     models
-        Folder of the networks: ``{folder}/classifier.keras`` and ``{folder}/localizer.keras``.
+        The folder of the networks: ``{folder}/classifier.keras`` and ``{folder}/localizer.keras``.
     predictions
-        Folder of the classifiers' predictions on patches, from which thresholds are chosen.
+        The folder of the classifiers' predictions on patches, from which thresholds are chosen.
     threshold
-        The score from which a place is a candidate; None takes, of each classifier, that with the
-        best F1 on its validation part.
+        The classifier's score from which a position is a candidate. With None, each classifier has
+        the threshold with the best F1 on its validation part.
 
     Returns
     -------
     networks_of
-        Scan to networks.
+        The networks of each scan that is searched.
     scans
-        One row a scan that is searched: ``seriesuid``, ``patient``, ``networks`` (the folder) and
-        ``threshold``.
+        One row for each scan that is searched: ``seriesuid``, ``patient``, ``networks`` (the
+        folder) and ``threshold``.
     """
     searched = [
         (uid, patient_of[uid], folder_of[patient_of[uid]])

@@ -1,7 +1,7 @@
-"""One scan's discs: where its slices look like nodules, and what the localizer says there.
+"""Finds the discs of one scan: places on its slices that look like nodules, with centre and size.
 
-Planes and patches are cut by `nodules.patches.grid`, like those that the networks trained on, from
-the same grid: their slices, spacing and padding are the same.
+Blocks and patches are cut from the same grid as the patches that the networks were trained on (see
+`nodules.patches.grid`), so their slices, spacing and padding are the same.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from nodules.scans.geometry import Geometry
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer
 
-# Positions beside one that must not score higher, so many strides to each side.
+# A candidate scores at least as high as all positions up to so many strides away on each side.
 _NEIGHBOURS = 1
-# A patch's outputs below this are nonsense: no nodule of LUNA16 is under 3 mm.
+# A predicted diameter below this is an error of the network: no nodule of LUNA16 is under 3 mm.
 _SMALLEST_MM = 2.0
-# Patches in memory, and a call of the localizer: at most so many, and so many bytes.
+# The largest number and size of the patches in memory, for one call of the localizer.
 _LOCALIZED_AT_ONCE = 4096
 _LOCALIZED_BYTES = 2**28
 
@@ -41,29 +41,29 @@ def find_discs(
     localize: Callable[[NDArray[np.int16]], NDArray[np.float32]],
     threshold: float,
 ) -> pd.DataFrame:
-    """Find a scan's discs.
+    """Find the discs of a scan.
 
     Parameters
     ----------
     volume_hu
         The scan, int16 of shape (slices, rows, columns), HU.
     grid
-        Of its patches.
+        The grid of its patches.
     region
-        Where to look; discs with centres elsewhere are left out.
+        The region to search. Discs whose centres lie outside it are left out.
     scorer
         The classifier.
     localize
-        The localizer: from patches, int16 of shape (N, depth, size, size), to x_px, y_px and
-        diameter_px, shape (N, 3).
+        The localizer: a function from patches, int16 HU of shape (N, depth, size, size), to x_px,
+        y_px and diameter_px, shape (N, 3).
     threshold
-        Candidates are local maxima of the score that reach this.
+        A local maximum of the score is a candidate if it is at or above this threshold.
 
     Returns
     -------
     discs
-        ``slice`` of the grid, ``x_mm``, ``y_mm``, ``z_mm`` from the grid's first point along its
-        axes, ``diameter_mm`` and ``probability``.
+        One row for each disc: ``slice``, a slice of the grid; ``x_mm``, ``y_mm`` and ``z_mm``, the
+        distances from the grid's first point along its axes; ``diameter_mm`` and ``probability``.
     """
     found = list(score_slices(volume_hu, grid, region, scorer, threshold))
     centers_xyz = np.concatenate([np.empty((0, 3), np.int64), *(centers for centers, _ in found)])
@@ -99,14 +99,14 @@ def score_slices(
     Parameters
     ----------
     volume_hu, grid, region, scorer, threshold
-        As for `find_discs`.
+        The same arguments as for `find_discs`.
 
     Yields
     ------
     centers_xyz
-        Grid indices of one slice's candidates, shape (N, 3), N at least 1.
+        The grid indices of the candidates on one slice, shape (N, 3), N at least 1.
     scores
-        Theirs, shape (N,).
+        The scores of these candidates, shape (N,).
     """
     stride = scorer.stride_px
     columns, rows, slices = grid.geometry.size_xyz
@@ -138,22 +138,22 @@ def cut_block(
     positions: tuple[int, ...],
     stride_px: int,
 ) -> NDArray[np.int16]:
-    """Cut all that the patches of a rectangle of positions show, as one large patch.
+    """Cut the block that the patches at a rectangle of positions cover, as one large patch.
 
     Parameters
     ----------
     volume_hu
-        The scan.
+        The scan, int16 of shape (slices, rows, columns), HU.
     grid
-        Of its patches.
+        The grid of its patches.
     first_xy
-        Grid index at the centre of the first patch.
+        The grid index x, y at the centre of the first patch.
     z
-        Of their central slices.
+        The grid index z of the patches' central slices.
     positions
-        How many along y and x.
+        The number of positions along y and along x.
     stride_px
-        From one to the next.
+        The distance from one position to the next.
 
     Returns
     -------
@@ -176,13 +176,14 @@ def find_world(findings: pd.DataFrame, geometry: Geometry) -> NDArray[np.float64
     Parameters
     ----------
     findings
-        With `PLACE`, mm from the grid's first point along its axes.
+        A table with the columns of `nodules.detection.linking.PLACE`, the distances from the grid's
+        first point along its axes, mm.
     geometry
-        Of the grid.
+        The geometry of the grid.
 
     Returns
     -------
     world_xyz_mm
-        Shape (N, 3), LPS.
+        The LPS coordinates, float64 of shape (N, 3), ordered x, y, z, mm.
     """
     return geometry.world_from_index(findings[PLACE].to_numpy() / geometry.spacing_xyz_mm)

@@ -1,13 +1,14 @@
-"""A patch classifier run at many positions of a slice at once.
+"""Runs a patch classifier at many positions of a slice at once.
 
-`make_scorer` turns a trained classifier into one that scores every s-th position of a slice with
-what patches cut there would give, up to rounding. It looks at the layers alone. A plain chain of
-valid convolutions, poolings and dense layers becomes fully convolutional: dense layers turn into
-convolutions, and where a pooling of k pixels would skip positions that are asked for, the k x k
-maps that it gives from every start are carried on side by side, as a batch (the fragments of
-A. Giusti, D. Ciresan, J. Masci, L. Gambardella and J. Schmidhuber, "Fast image scanning with deep
-max-pooling convolutional neural networks", ICIP 2013). That is the arithmetic of dilated
-convolutions, on dense memory. Any other network has windows cut and scored in batches.
+`make_scorer` turns a trained classifier into a scorer of every s-th position of a slice. Its scores
+are those of patches cut at these positions, except for rounding. The choice of the method depends
+on the layers alone. A plain chain of valid convolutions, poolings and dense layers becomes fully
+convolutional: dense layers turn into convolutions. If a pooling of k pixels would skip positions
+that are asked for, it is done from all k x k starts, and the resulting maps are processed side by
+side, as a batch (the fragments of A. Giusti, D. Ciresan, J. Masci, L. Gambardella and
+J. Schmidhuber, "Fast image scanning with deep max-pooling convolutional neural networks", ICIP
+2013). This is the arithmetic of dilated convolutions, on contiguous memory. For any other network,
+windows are cut and scored in batches.
 
 Positions: of a block of shape (depth, rows, columns), position (i, j) is the patch whose first
 pixel is (i s, j s).
@@ -27,19 +28,19 @@ from numpy.typing import NDArray
 
 # Keras has no type for tensors, real or symbolic.
 _Tensor: TypeAlias = Any
-# Where a map's first pixel lies in the block, y and x.
+# The position y, x of a map's first pixel in the block.
 _Start: TypeAlias = tuple[int, int]
 
 _log = logging.getLogger(__name__)
 
-# What acts on each pixel by itself, wherever it is.
+# Layers that act on each pixel by itself, independently of its position.
 _PIXELWISE = (layers.Rescaling, layers.ReLU, layers.LeakyReLU, layers.Activation, layers.Dropout)
 _SLICES_LAST = (2, 3, 1)
 _WINDOWS_AT_ONCE = 256
 
 
 class Scorer(Protocol):
-    """Scores positions of blocks."""
+    """Scores the positions of blocks."""
 
     size_px: int
     depth: int
@@ -56,29 +57,29 @@ class Scorer(Protocol):
             int16 of shape (depth, rows, columns), HU, with at least
             ``(n - 1) * stride_px + size_px`` rows and columns for n positions along that axis.
         is_wanted
-            bool of shape (positions along y, along x): where a score is of use.
+            Whether a position is to be scored, bool of shape (positions along y, along x).
 
         Returns
         -------
         scores
-            float32 of the same shape, the classifier's output; 0 where not wanted.
+            The classifier's output, float32 of the same shape; 0 at positions that are not wanted.
         """
 
 
 def make_scorer(classifier: keras.Model, stride_px: int) -> Scorer:
-    """Make a scorer of a trained classifier.
+    """Make a scorer from a trained classifier.
 
     Parameters
     ----------
     classifier
-        Takes int16 HU of shape (batch, depth, size, size), gives (batch, 1).
+        A network that takes int16 HU of shape (batch, depth, size, size) and gives (batch, 1).
     stride_px
-        From one position to the next, 1 or more.
+        The distance from one position to the next, 1 or more.
 
     Returns
     -------
     scorer
-        `DenseScorer` where the layers allow it, else `WindowScorer`, with a warning.
+        A `DenseScorer` if the layers allow it; otherwise a `WindowScorer`, with a warning.
     """
     obstacle = find_obstacle(classifier)
     if obstacle is None:
@@ -92,7 +93,7 @@ def make_scorer(classifier: keras.Model, stride_px: int) -> Scorer:
 
 
 def find_obstacle(classifier: keras.Model) -> str | None:
-    """Tell what keeps a classifier from being run densely.
+    """Find the layer because of which a classifier cannot be run densely.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def find_obstacle(classifier: keras.Model) -> str | None:
     Returns
     -------
     obstacle
-        The first layer that would see where a patch ends, or None.
+        The first layer whose output depends on the edges of the patch, in words; None if there is
+        no such layer.
     """
     chain = classifier.layers
     is_flat = False
@@ -140,9 +142,9 @@ class DenseScorer:
     Parameters
     ----------
     classifier
-        One without an obstacle.
+        A network without an obstacle (see `find_obstacle`).
     stride_px
-        From one position to the next.
+        The distance from one position to the next.
     """
 
     def __init__(self, classifier: keras.Model, stride_px: int) -> None:
@@ -153,8 +155,8 @@ class DenseScorer:
         # Positions j and j + phases come from the same map.
         self._phases = self._period // math.gcd(self._period, stride_px)
         self._order = list(range(self._phases**2))
-        # Of each layer, first to last, what makes its input's size of its output's: (a, b) for
-        # a * size + b.
+        # For each layer, first to last: (a, b), where the size of its input is a * size + b for an
+        # output of this size.
         self._margins: list[tuple[int, int]] = []
         self._model = self._convert(classifier)
 
@@ -166,7 +168,7 @@ class DenseScorer:
         rows, columns = (self._block_px(run) for run in runs)
         block = np.zeros((1, self.depth, rows, columns), np.int16)
         used = block_hu[:, :rows, :columns]
-        # What is cut off or filled with zeros is seen by positions beyond those asked for.
+        # Pixels that are cut off or filled with zeros affect only positions that are not asked for.
         block[0, :, : used.shape[1], : used.shape[2]] = used
         maps = ops.convert_to_numpy(self._model.predict_on_batch(block))
         phases = self._phases
@@ -175,7 +177,7 @@ class DenseScorer:
         return np.where(is_wanted, scores[: is_wanted.shape[0], : is_wanted.shape[1]], 0)
 
     def _block_px(self, size: int) -> int:
-        """Pixels of a block along an axis, for so many pixels of each output map."""
+        """Give the pixels of a block along an axis from those of each output map."""
         for scale, more in reversed(self._margins):
             size = scale * size + more
         return size
@@ -211,7 +213,7 @@ class DenseScorer:
     def _pool(
         self, x: _Tensor, layer: keras.Layer, fragments: list[_Start], period: int
     ) -> tuple[_Tensor, list[_Start]]:
-        """Pool every map, from each start that some position needs."""
+        """Pool every map, from each start that a position needs."""
         k = layer.pool_size[0]
         if self.stride_px % (period * k) == 0:
             self._margins.append((k, 0))
@@ -223,12 +225,12 @@ class DenseScorer:
         return ops.concatenate(pooled, axis=0), split
 
     def _select(self, x: _Tensor, fragments: list[_Start]) -> _Tensor:
-        """Find the maps that positions come from, ordered by phase; cut each to its first one."""
+        """Select the maps that hold the positions, by phase; crop each to its first position."""
         first = [divmod(self.stride_px * phase, self._period) for phase in range(self._phases)]
         order = [(fragments.index((y, x)), i, j) for i, y in first for j, x in first]
         spare = first[-1][0]
         if spare == 0:
-            # All begin at their first pixel: ordered later, when they are smaller.
+            # All maps begin at their first pixel. They are put in order later, when smaller.
             self._order = [place for place, _, _ in order]
             return x
         self._margins.append((1, spare))
@@ -236,19 +238,19 @@ class DenseScorer:
 
 
 def _crop(x: _Tensor, y_start: int, x_start: int, spare: int) -> _Tensor:
-    """Take all but `spare` rows and columns, from these on."""
+    """Take all but `spare` rows and columns, beginning at the given ones."""
     return x[:, y_start : y_start - spare or None, x_start : x_start - spare or None]
 
 
 class WindowScorer:
-    """Windows cut and scored in batches, for networks that cannot be run densely.
+    """Cuts windows and scores them in batches, for networks that cannot be run densely.
 
     Parameters
     ----------
     classifier
-        Any.
+        Any network that takes int16 HU of shape (batch, depth, size, size) and gives (batch, 1).
     stride_px
-        From one position to the next.
+        The distance from one position to the next.
     """
 
     def __init__(self, classifier: keras.Model, stride_px: int) -> None:

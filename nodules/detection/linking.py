@@ -1,9 +1,9 @@
-"""From discs on slices to findings in space.
+"""Links discs on slices to findings in space.
 
-A disc is what the networks say of one place of one slice: there is a nodule with this centre and
-diameter, with this probability. Discs that overlap, where the centre of one lies in the other, are
-of one finding. Within a slice the more probable one stays; from slice to slice they are linked to
-chains, each disc in one chain and each chain with one disc a slice.
+A disc is the networks' output at one place of one slice: the probability of a nodule, its centre
+and its diameter. Two discs overlap if the centre of one lies in the other; they then belong to one
+finding. Within a slice, only the more probable disc is kept. From slice to slice, discs are linked
+to chains: each disc is in one chain, and each chain has at most one disc in a slice.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# x, y and z are in mm along the volume's own axes.
+# The coordinates along the volume's own axes, mm.
 PLACE = ["x_mm", "y_mm", "z_mm"]
 _DISC = ["x_mm", "y_mm", "diameter_mm"]
 
 
 @dataclass(frozen=True)
 class Linking:
-    """How discs become findings.
+    """How discs are linked to findings.
 
     Parameters
     ----------
     gap_mm
-        Slices at most so far apart are linked; neighbouring slices always are.
+        The largest distance between two slices whose discs are linked. Neighbouring slices are
+        always linked.
     aggregation
-        A finding's probability from its discs': the highest (``max``), the mean of the `top_k`
-        highest (``mean_top_k``; of all where there are fewer), or that of at least one being right
-        if all were independent (``noisy_or``).
+        How the probability of a finding is computed from its discs: the highest probability
+        (``max``), the mean of the `top_k` highest, or of all if there are fewer (``mean_top_k``),
+        or the probability that at least one disc is right if they are independent (``noisy_or``).
     top_k
-        Of ``mean_top_k``.
+        The number of probabilities that ``mean_top_k`` averages.
     """
 
     gap_mm: float
@@ -43,22 +44,23 @@ class Linking:
 
 
 def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
-    """Make findings of a scan's discs.
+    """Link the discs of a scan to findings.
 
     Parameters
     ----------
     discs
         ``slice`` (int, ascending with z_mm), ``x_mm``, ``y_mm``, ``z_mm``, ``diameter_mm`` (above
-        0) and ``probability``, in any order.
+        0) and ``probability``. The rows can be in any order.
     linking
-        How.
+        How discs are linked to findings.
 
     Returns
     -------
     findings
-        ``x_mm``, ``y_mm``, ``z_mm``, ``diameter_mm``, ``probability`` and ``slices`` (discs in the
-        chain), the most probable first. Place and diameter are means, weighted by probability, of
-        the discs that lie within the most probable one's radius of it.
+        ``x_mm``, ``y_mm``, ``z_mm``, ``diameter_mm``, ``probability`` and ``slices`` (the number of
+        discs in the chain), the most probable finding first. The centre and diameter are means of
+        the chain's discs, weighted by probability. Only discs whose distance along z from the most
+        probable disc is at most its radius count for these means.
     """
     kept = suppress_overlaps(discs)
     chain = chain_discs(kept, linking.gap_mm)
@@ -76,17 +78,18 @@ def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
 
 
 def suppress_overlaps(discs: pd.DataFrame) -> pd.DataFrame:
-    """Keep, of discs that overlap in their slice, the most probable.
+    """Keep the most probable of the discs that overlap in a slice.
 
     Parameters
     ----------
     discs
-        As for `link_discs`.
+        The same table as for `link_discs`.
 
     Returns
     -------
     kept
-        By slice, then falling probability, numbered from 0.
+        The discs that are kept, by slice and then by descending probability, with a new index from
+        0.
     """
     ordered = discs.sort_values(
         ["slice", "probability", "x_mm", "y_mm"], ascending=[True, False, True, True]
@@ -94,8 +97,8 @@ def suppress_overlaps(discs: pd.DataFrame) -> pd.DataFrame:
     xyd = ordered[_DISC].to_numpy(np.float64)
     is_kept = np.zeros(len(ordered), bool)
     for rows in _by_slice(ordered):
-        # From one at a time: distances of all from all would take gigabytes where a classifier
-        # gives every place the same score.
+        # One disc at a time: if a classifier gives every position the same score, the distances
+        # between all pairs would take gigabytes.
         left = rows
         while len(left):
             best, left = left[0], left[1:]
@@ -110,14 +113,14 @@ def chain_discs(discs: pd.DataFrame, gap_mm: float) -> NDArray[np.int64]:
     Parameters
     ----------
     discs
-        From `suppress_overlaps`.
+        The discs, from `suppress_overlaps`.
     gap_mm
-        As in `Linking`.
+        The largest distance between linked slices, as in `Linking`.
 
     Returns
     -------
     chain
-        Number of each disc's chain, shape (len(discs),).
+        The number of each disc's chain, shape (len(discs),).
     """
     xyd = discs[_DISC].to_numpy(np.float64)
     z_mm = discs["z_mm"].to_numpy(np.float64)
@@ -139,21 +142,21 @@ def chain_discs(discs: pd.DataFrame, gap_mm: float) -> NDArray[np.int64]:
 
 
 def _by_slice(discs: pd.DataFrame) -> list[NDArray[np.int64]]:
-    """Rows of each slice, where discs are in the order of slices."""
+    """Give the rows of each slice; the discs are in the order of the slices."""
     starts = np.flatnonzero(np.diff(discs["slice"].to_numpy(), prepend=-1))
     rows = np.arange(len(discs))
     return np.split(rows, starts[1:]) if len(rows) else []
 
 
 def _relative_distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of centres in the plane, by the larger radius: below 1 discs overlap."""
+    """Divide the in-plane distances of centres by the larger radius: below 1, discs overlap."""
     apart_mm = np.linalg.norm(one[:, None, :2] - other[None, :, :2], axis=-1)
     relative: NDArray[np.float64] = apart_mm / (np.maximum(one[:, None, 2], other[:, 2]) / 2)
     return relative
 
 
 def _nearest_pairs(apart: NDArray[np.float64]) -> Sequence[tuple[int, int]]:
-    """Pair rows with columns that overlap, the nearest first, each once."""
+    """Pair rows and columns that overlap, the nearest pairs first. Each is used once at most."""
     pairs: list[tuple[int, int]] = []
     candidates = np.argwhere(apart < 1)
     order = np.argsort(apart[tuple(candidates.T)], kind="stable")
@@ -168,33 +171,33 @@ def _nearest_pairs(apart: NDArray[np.float64]) -> Sequence[tuple[int, int]]:
 
 
 def _finding(chain: NDArray[np.float64], linking: Linking) -> list[float]:
-    """Merge rows of x, y, z, diameter and probability."""
+    """Merge the rows of a chain, which are x, y, z, diameter and probability."""
     probability = chain[:, 4]
     best = chain[probability.argmax()]
-    # A vessel may lead away from the nodule that it feeds: only what is near counts for the place.
+    # A chain may continue along a vessel, away from the nodule: only near discs give its position.
     is_near = np.abs(chain[:, 2] - best[2]) <= best[3] / 2
     place = np.average(chain[is_near, :4], axis=0, weights=probability[is_near])
     return [*place, aggregate(probability, linking), len(chain)]
 
 
 def aggregate(probability: NDArray[np.float64], linking: Linking) -> float:
-    """Make one probability of a chain's.
+    """Compute the probability of a finding from those of its discs.
 
     Parameters
     ----------
     probability
-        Of the discs, shape (N,), N at least 1.
+        The probabilities of the discs, shape (N,), N at least 1.
     linking
-        Which way.
+        Its `aggregation` says how the probability is computed.
 
     Returns
     -------
     float
-        From 0 to 1.
+        The probability of the finding, from 0 to 1.
     """
     if linking.aggregation == "max":
         return float(probability.max())
     if linking.aggregation == "mean_top_k":
         return float(np.sort(probability)[-linking.top_k :].mean())
-    # 1 - prod(1 - p), without losing what is close to 0.
+    # This is 1 - prod(1 - p), computed so that small probabilities keep their precision.
     return float(-np.expm1(np.log1p(-np.minimum(probability, 1 - 1e-12)).sum()))

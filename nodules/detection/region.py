@@ -1,9 +1,10 @@
-"""Where in a scan nodules are looked for: the lungs, closed over what grows into them.
+"""Finds the region of a scan that is searched for nodules: the lungs, closed and widened.
 
-`nodules.scans.lungs` would rather miss lungs than make some up, since negatives are drawn from
-them. Here it is the other way round: a place too many costs time and perhaps a false positive, one
-too few a nodule. So large bays and holes (nodules on the pleura, vessels, the slices that
-`nodules.scans.lungs` gives up) are filled and a margin is added.
+`nodules.scans.lungs` prefers to miss parts of the lungs rather than add other places, because
+negatives are drawn from its result. Here it is the other way round: an extra place costs time and
+perhaps a false positive, but a missing place can cost a nodule. Therefore large bays and holes
+(nodules on the pleura, vessels, and slices that `nodules.scans.lungs` leaves out) are filled, and a
+margin is added.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from nodules.scans.lungs import IN_PLANE, body_mask, coarse_steps_zyx, lung_mask
 
 _log = logging.getLogger(__name__)
 
-# From the lungs' grid to the region's, about 4 mm apart.
+# A cell of the region covers so many points of the lungs' grid along each axis, about 4 mm.
 _CELL = 2
-# Bays this much across on either side are filled: large nodules in them belong to the region.
+# Bays up to twice as wide as this are filled, because they may be large nodules.
 _CLOSING_MM = 12.0
-# Nodules that sit on the pleura have their centres outside of the lungs by up to this.
+# The centres of nodules on the pleura lie up to this distance outside the lungs.
 _MARGIN_MM = 6.0
-# Denser than room air, which is -1000; less dense than anything else.
+# Lungs are denser than room air, which is -1000, and less dense than all other tissue.
 _LUNG_HU = (-960, -500)
-# Rims of partial volumes are thinner, lungs thicker.
+# Edges with partial volumes are thinner than this, and lungs are thicker.
 _RIM_MM = 6.0
 
 
 @dataclass(frozen=True, eq=False)
 class LungRegion:
-    """Which voxels of a scan to look at.
+    """The region of a scan that is searched.
 
     Parameters
     ----------
     mask
-        bool of shape (cells along z, y, x).
+        Whether each cell is in the region, bool of shape (cells along z, y, x).
     cell_zyx
-        Voxels of the scan that a cell covers along each axis.
+        The number of the scan's voxels that a cell covers along each axis.
     """
 
     mask: NDArray[np.bool_]
@@ -58,7 +59,8 @@ class LungRegion:
         Returns
         -------
         inside
-            bool of shape (...): whether their nearest voxels do; False beyond the scan's cells.
+            Whether the voxel nearest to each point is in the region, bool of shape (...); False
+            outside the scan.
         """
         cell = np.floor((index_xyz[..., ::-1] + 0.5) / self.cell_zyx).astype(np.int64)
         is_inside: NDArray[np.bool_] = np.asarray(
@@ -70,22 +72,22 @@ class LungRegion:
 
 
 def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str) -> LungRegion:
-    """Find where nodules can be.
+    """Find the region where nodules can be.
 
     Parameters
     ----------
     volume_hu
         The scan, int16 of shape (slices, rows, columns), HU.
     geometry
-        Its geometry.
+        The geometry of the scan.
     name
-        The scan, for the warning.
+        The name of the scan, for the warning.
 
     Returns
     -------
     region
-        The lungs, closed and widened; where there are none, the whole body, or else the whole
-        scan, with a warning.
+        The lungs, closed and widened. If no lungs are found, there is a warning, and the region is
+        the whole body or, without a body, the whole scan.
     """
     step_zyx = coarse_steps_zyx(geometry)
     coarse_hu = volume_hu[tuple(slice(None, None, step) for step in step_zyx)]
@@ -100,7 +102,7 @@ def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str
     cells = _in_cells(lungs)
     cell_mm = spacing_zyx_mm * _CELL
     wide = ndimage.distance_transform_edt(~cells, cell_mm) <= _CLOSING_MM
-    # All is air beyond the scan, but a closing there must not eat into it.
+    # The scan's edges are repeated, because the erosion must not begin at them.
     padded = np.pad(wide, 1, mode="edge")
     inner_mm = ndimage.distance_transform_edt(padded, cell_mm)[1:-1, 1:-1, 1:-1]
     return LungRegion(_filled((inner_mm > _CLOSING_MM - _MARGIN_MM) | cells), cell_zyx)
@@ -109,9 +111,10 @@ def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str
 def _cut_open(
     coarse_hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_zyx_mm: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Find lungs whose chest wall lies beside the field of view: they have body before and behind.
+    """Find lungs whose chest wall lies outside the field of view at the side.
 
-    What is about the body but as dense as lungs, the table's foam, has not.
+    They have body in front of them and behind them. Other things as dense as lungs, such as the
+    foam of the table, have not.
     """
     behind = np.logical_or.accumulate(body, axis=1)
     before = np.logical_or.accumulate(body[:, ::-1], axis=1)[:, ::-1]

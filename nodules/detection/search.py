@@ -1,7 +1,7 @@
-"""Findings of whole scans: lungs, dense scores, candidates, places, findings in space.
+"""Searches whole scans: lung region, dense scores, candidates, their centres, linked findings.
 
-Scans are worked on in parallel, by processes of one thread each: how many there are does not change
-what is found.
+Scans are searched in parallel by processes with one thread each, so the number of processes does
+not change the findings.
 """
 
 from __future__ import annotations
@@ -41,25 +41,26 @@ CODE = code_digest(__name__)
 
 COLUMNS = [*SUBMISSION_COLUMNS, "diameter_mm"]
 _IN_MM = [*COORDINATES, "diameter_mm"]
-# Of mm: finer than they are known. Probabilities keep all digits: several slices' near 1 make one
-# that differs from 1 in the last of them only, and what is cut off would be ranked as equal.
+# The decimals of coordinates and diameters, more than their accuracy. Probabilities keep all
+# digits: that of several slices may differ from 1 only in the last digits, and rounding would make
+# such findings equal.
 _DECIMALS_MM = 8
-# A process takes as long to start, with TensorFlow, as this many small scans take.
+# Starting a process, with TensorFlow, takes as long as searching this many small scans.
 _SCANS_PER_PROCESS = 3
 
 
 @dataclass(frozen=True)
 class Detection:
-    """How to look for nodules.
+    """How scans are searched.
 
     Parameters
     ----------
     shape
-        Of the patches that the networks trained on.
+        The shape of the patches that the networks were trained on.
     stride_px
-        From one position to the next that the classifier scores.
+        The distance from one position that the classifier scores to the next.
     linking
-        How discs on slices become findings.
+        How discs on slices are linked to findings.
     """
 
     shape: PatchShape
@@ -69,7 +70,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Task:
-    """One scan to look at."""
+    """A scan to search."""
 
     scan: Scan
     networks: Networks
@@ -80,12 +81,12 @@ class _Task:
 
     @property
     def payload_bytes(self) -> int:
-        """Size of the scan's voxels."""
+        """The size of the scan's voxels in bytes."""
         return self.scan.header.payload_bytes
 
     @property
     def key(self) -> str:
-        """Digest of all that decides the result."""
+        """The digest of everything that affects the result."""
         return digest(
             self.code,
             self.scan.seriesuid,
@@ -100,7 +101,7 @@ class _Task:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What was found in one scan."""
+    """The findings of one scan."""
 
     key: str
     findings: pd.DataFrame
@@ -114,41 +115,41 @@ def detect_archive(
     workers: Workers | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Look for nodules in scans of an archive.
+    """Search scans of an archive for nodules.
 
-    What is found is kept in a scratch folder beside `out`, named ``.{name}.scans.partial``, until
-    all is there: an interrupted run goes on where it was.
+    The findings of each scan are kept in a scratch folder beside `out`, named
+    ``.{name}.scans.partial``, until all scans are done. An interrupted run continues from there.
 
     Parameters
     ----------
     archive
-        As for `nodules.scans.read.list_scans`.
+        The archive or folder, as `nodules.scans.read.list_scans` takes it.
     networks_of
-        What looks at which scan, by series UID. Scans that are not named are passed over.
+        The networks that search each scan, by series UID. All other scans are skipped.
     detection
-        How to look.
+        How scans are searched.
     out
-        The CSV to write, in LUNA16's submission format: ``seriesuid``, ``coordX``, ``coordY``,
-        ``coordZ``, ``probability``, and ``diameter_mm``; by scan, the
-        most probable first and not more than the challenge counts.
+        The CSV file to write, in LUNA16's submission format: ``seriesuid``, ``coordX``, ``coordY``,
+        ``coordZ``, ``probability``, and also ``diameter_mm``. For each scan, the most probable
+        finding comes first, and there are at most as many as the challenge counts.
     workers
-        Who looks; by default this process.
+        The processes that search; by default this one alone.
     environment
-        From `nodules.networks.compute.one_thread`: what each process' networks run on. By default
-        it is left to the process.
+        What the networks of each process run on, from `nodules.networks.compute.one_thread`. By
+        default, the environment of the process is not changed.
 
     Returns
     -------
     findings
-        What the file holds.
+        The content of the file.
 
     Raises
     ------
     FileNotFoundError
         If a network is missing.
     ValueError
-        If a scan that is named is not in the archive, or its voxels are damaged, or the networks
-        are made for patches of another shape.
+        If a scan in `networks_of` is not in the archive, its voxels are damaged, or the networks
+        take patches of another shape.
     """
     scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in networks_of]
     if absent := sorted(set(networks_of) - {scan.seriesuid for scan in scans}):
@@ -181,7 +182,7 @@ _TYPES = {name: "str" if name == "seriesuid" else "float64" for name in COLUMNS}
 
 
 def _share_scans(workers: Workers, scans: int) -> Workers:
-    """Choose how many processes share the scans: no more than pay for their start."""
+    """Choose how many processes share the scans: only as many as are worth their start."""
     if workers.backend != "loky":
         return workers
     jobs = min(joblib.effective_n_jobs(workers.jobs), math.ceil(scans / _SCANS_PER_PROCESS))
@@ -198,7 +199,7 @@ def _checksum(networks: Networks) -> str:
 
 def _detect(task: _Task) -> _Found:
     refuse_other_code(task.code, CODE)
-    # Read when TensorFlow is first imported, which is below.
+    # TensorFlow reads the environment when it is first imported, which is in _load.
     prepare_process(dict(task.environment))
     scorer, localize = _load(task.networks, task.detection.stride_px, task.checksum)
     volume_hu = read_slices(task.scan, range(task.scan.header.geometry.size_xyz[2]))
@@ -218,8 +219,8 @@ def _detect(task: _Task) -> _Found:
 def _load(
     networks: Networks, stride_px: int, checksum: str
 ) -> tuple[Scorer, Callable[[NDArray[np.int16]], NDArray[np.float32]]]:
-    """Load networks once a process; `checksum` tells files apart that have the same name."""
-    # Imported late: who only asks for work to be done need not wait for TensorFlow.
+    """Load networks once per process; `checksum` distinguishes files with the same name."""
+    # Imported here, so that the process that only hands out the work does not wait for TensorFlow.
     from nodules.detection.dense import make_scorer
     from nodules.networks.file import load_model, predict
 
@@ -237,34 +238,35 @@ def detect_scan(
     threshold: float,
     detection: Detection,
 ) -> pd.DataFrame:
-    """Look for nodules in one scan.
+    """Search one scan for nodules.
 
     Parameters
     ----------
     volume_hu
         The scan, int16 of shape (slices, rows, columns), HU.
     geometry
-        Its geometry.
+        The geometry of the scan.
     seriesuid
-        Its id.
+        The series UID of the scan.
     scorer
         The classifier, from `nodules.detection.dense.make_scorer`.
     localize
-        The localizer: from patches to x_px, y_px, diameter_px, shape (N, 3).
+        The localizer: a function from patches to x_px, y_px and diameter_px, shape (N, 3).
     threshold
-        The score from which a place is a candidate.
+        A position is a candidate if its score is at or above this threshold.
     detection
-        How to look.
+        How scans are searched.
 
     Returns
     -------
     findings
-        As `detect_archive` writes them: the most probable, as many as the challenge counts.
+        The most probable findings, at most as many as the challenge counts, with the columns that
+        `detect_archive` writes.
 
     Raises
     ------
     ValueError
-        If the scorer is made for patches of another shape.
+        If the scorer takes patches of another shape.
     """
     shape = detection.shape
     if (scorer.depth, scorer.size_px) != (shape.depth, shape.size_px):

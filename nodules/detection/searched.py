@@ -1,4 +1,4 @@
-"""The list of scans that were searched, ``subset{k}.scans.csv``: by which networks, of whom."""
+"""Reads which scans were searched, from ``subset{k}.scans.csv``, and checks their networks."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ SEARCHED_COLUMNS = [*_IDS, "threshold"]
 def read_searched(
     detections: Path, subsets: Sequence[int], split: Path, fold_tasks: Collection[str]
 ) -> pd.DataFrame:
-    """Read which scans were searched, and check again that no network knew its scan's patient.
+    """Read which scans were searched, and check again that no network had seen the scan's patient.
 
     Parameters
     ----------
     detections
-        Folder with ``subset{k}.scans.csv``.
+        The folder with the files ``subset{k}.scans.csv``.
     subsets
-        Which subsets.
+        The numbers of the subsets.
     split
-        ``split.json``.
+        The file ``split.json``.
     fold_tasks
-        Of which tasks each fold has a network.
+        The tasks that each fold has a network for.
 
     Returns
     -------
     scans
-        As `nodules.detection.assign.assign_networks` lists them, in the subsets' order.
+        The table of `nodules.detection.assign.assign_networks`, in the order of the subsets.
 
     Raises
     ------
     LeakError
-        If a scan was searched by other networks than those that never saw its patient.
+        If a scan was searched by networks other than those that never saw its patient.
     """
-    # A patient may be called NA: no id is a missing value.
+    # A patient may be called NA, which is an id here and no missing value.
     scans = pd.concat(
         pd.read_csv(detections / f"subset{subset}.scans.csv", dtype=_IDS, keep_default_na=False)
         for subset in subsets

@@ -1,12 +1,13 @@
-"""Intervals by resampling patients.
+"""Computes confidence intervals by resampling patients.
 
-Patches of one patient resemble one another: the same nodule may be cut twice, and the same scanner
-and anatomy are behind them all. Resampling patches would take them for independent and give
-intervals that are too narrow, so whole patients are resampled, each with all its patches (the
-cluster bootstrap; Field and Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007).
+The patches of one patient resemble one another: they show the same anatomy, come from the same
+scanner, and may show the same nodule. Resampling patches would treat them as independent and give
+intervals that are too narrow. Therefore whole patients are resampled, each with all its patches
+(the cluster bootstrap; Field and Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69,
+2007).
 
-A resample is stored as how many times each patient was drawn. That makes every metric a weighted
-one, computed for all resamples at once.
+A resample is stored as the number of times that each patient was drawn. Every metric is then a
+weighted metric, which is computed for all resamples at once.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Resamples:
-    """The data and resamples of it, as weights of patients.
+    """The data and its resamples, as weights of patients.
 
     Attributes
     ----------
     patient_of_row : (N,) integer array
-        Which patient, as a column of ``counts``, each row (patch) belongs to.
+        The patient that each row (patch) belongs to, as a column of ``counts``.
     counts : (1 + n_bootstraps, n_patients) float array
-        How often each patient was drawn. Row 0 is all ones: the data themselves, so that one
-        computation gives an estimate and its resamples.
+        The number of times that each patient was drawn. Row 0 is all ones and stands for the data
+        itself, so that one computation gives both the estimate and its resamples.
     """
 
     patient_of_row: npt.NDArray[np.intp]
@@ -43,7 +44,7 @@ class Resamples:
         Parameters
         ----------
         values : (N,) array
-            One number a row.
+            One number for each row.
 
         Returns
         -------
@@ -70,9 +71,9 @@ def resample_patients(
     patients : (N,) sequence of str
         The patient of each row. The draw depends on the set of patients alone, not on their order.
     n_bootstraps : int
-        How many resamples; 0 gives the data alone, for estimates without intervals.
+        The number of resamples; 0 gives the data alone, for estimates without intervals.
     seed : int
-        Of numpy's default generator.
+        The seed of NumPy's default generator.
 
     Returns
     -------
@@ -81,8 +82,8 @@ def resample_patients(
     Raises
     ------
     ValueError
-        If ``n_bootstraps`` is negative, a patient is missing, or resamples are asked for of fewer
-        than 2 patients: all would be alike, and their interval a false certainty of width 0.
+        If ``n_bootstraps`` is negative, a patient is missing, or fewer than 2 patients are to be
+        resampled: all resamples would be equal, and the interval would have a width of 0.
     """
     if n_bootstraps < 0:
         msg = f"Expected n_bootstraps of at least 0. Received: n_bootstraps={n_bootstraps}"
@@ -109,17 +110,17 @@ def summarise(values: npt.NDArray[np.float64]) -> dict[str, float]:
     Parameters
     ----------
     values : (1 + n_bootstraps,) float array
-        The metric on the data, then on each resample; NaN where it is undefined there, such as the
-        ROC AUC of a resample whose patients have no nodule.
+        The metric on the data, then on each resample. It is NaN if it is undefined there, such as
+        the ROC AUC of a resample whose patients have no nodule.
 
     Returns
     -------
     dict
-        ``value``; ``low`` and ``high``, the 2.5th and 97.5th percentiles of the resamples in which
-        the metric is defined; and ``resamples_left_out``, in how many it is not. A key that has no
-        number is left out, so that a file never holds NaN: ``value`` where the metric is undefined
-        on the data, ``low`` and ``high`` where no resample defines it, and all three of the
-        interval where nothing was resampled.
+        ``value``; ``low`` and ``high``, the 2.5th and 97.5th percentiles over the resamples in
+        which the metric is defined; and ``resamples_left_out``, the number of the others. A key
+        without a number is left out, so that a file never holds NaN: ``value`` if the metric is
+        undefined on the data, ``low`` and ``high`` if it is undefined in all resamples, and all
+        three keys of the interval if nothing was resampled.
     """
     summary: dict[str, float] = {}
     estimate, resampled = values[0], values[1:]

@@ -1,10 +1,11 @@
-"""Whether a classifier's scores are the probabilities that they look like, and making them so.
+"""Measures whether a classifier's scores are calibrated probabilities, and calibrates them.
 
-Temperature scaling divides the logit of every score by one number, fitted on validation data, and
-leaves the order of scores, hence every threshold metric, as it is (Guo et al., "On calibration of
-modern neural networks", ICML 2017). The expected calibration error (ECE) is theirs too, taken of
-the probability of a nodule: over 15 bins of equal width, the mean distance between the mean score
-and the share of nodules, each bin weighing as many patches as it holds.
+Temperature scaling divides the logit of every score by one number, which is fitted on validation
+data. It keeps the order of the scores, and hence every threshold metric (Guo et al., "On
+calibration of modern neural networks", ICML 2017). The expected calibration error (ECE) is from the
+same paper; here it is computed for the probability of a nodule. It is the mean distance between the
+mean score and the share of nodules over 15 bins of equal width, weighted by the number of patches
+in each bin.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from nodules.evaluation.predictions import check_labels_and_scores, select_part
 FloatArray = npt.NDArray[np.float64]
 
 ECE_BINS = 15
-# Where labels and scores part perfectly the best temperature is 0, and where they have nothing to
-# do with one another it is infinite.
+# The best temperature is 0 if the scores separate the labels perfectly, and infinite if the scores
+# are unrelated to the labels.
 _TEMPERATURES = (0.01, 100.0)
-# The nearest that a float32 sigmoid comes to 1 without being 1: a logit must stay finite.
+# The smallest distance of a float32 sigmoid from 1, other than 0: logits must be finite.
 _CLOSEST = 2.0**-24
 
 
 def fit_temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Find the temperature that makes labels most likely; use on validation data only.
+    """Find the temperature that maximises the likelihood of the labels; use validation data only.
 
     Parameters
     ----------
@@ -43,24 +44,24 @@ def fit_temperature(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        From 0.01 to 100. Above 1: the scores were too sure.
+        The temperature, from 0.01 to 100. Above 1, the scores were overconfident.
 
     Raises
     ------
     ValueError
-        If labels or scores are invalid or of one class.
+        If labels or scores are invalid, or all labels are of one class.
     """
     positive, score = check_labels_and_scores(labels, scores, "validation")
-    # Of a wrong call this is minus the distance to the threshold, of a right one plus.
+    # The distance to the score 0.5 in logits: positive on the right side, negative on the wrong.
     margins = np.where(positive, 1, -1) * _logits(score)
 
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0, -margins / np.exp(log_temperature)).mean())
 
-    # The loss is convex in 1 / T, so it has one valley in log T as well.
+    # The loss is convex in 1 / T, so it has only one minimum in log T as well.
     low, high = np.log(_TEMPERATURES)
     inner = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
-    # The search comes close to the ends, but not to them.
+    # The search comes close to the ends of the range, but never reaches them.
     return float(np.exp(min((inner.x, low, high), key=loss)))
 
 
@@ -70,14 +71,14 @@ def calibrate(scores: npt.ArrayLike, temperature: float) -> FloatArray:
     Parameters
     ----------
     scores : (N,) array
-        0 to 1. Those within 2^-24 of an end count as that far from it.
+        The scores, 0 to 1. Those within 2^-24 of an end are treated as that far from it.
     temperature : float
-        Of `fit_temperature`.
+        The temperature, from `fit_temperature`.
 
     Returns
     -------
     (N,) float array
-        0 to 1, in the same order: what was larger is not smaller now.
+        The calibrated scores, 0 to 1. A larger score never becomes the smaller one.
 
     Raises
     ------
@@ -94,31 +95,32 @@ def calibrate(scores: npt.ArrayLike, temperature: float) -> FloatArray:
 def calibration_metrics(
     predictions: pd.DataFrame, temperature: float, n_bootstraps: int, seed: int
 ) -> dict[str, Any]:
-    """Measure calibration before and after, on test with intervals, and on validation without.
+    """Measure calibration before and after scaling, on test (with intervals) and on validation.
 
     Parameters
     ----------
     predictions : DataFrame
-        One row a patch: ``seriesuid``, ``patient``, ``part``, ``label`` (0 or 1), ``score`` and
-        ``calibrated_score``.
+        One row for each patch: ``seriesuid``, ``patient``, ``part``, ``label`` (0 or 1), ``score``
+        and ``calibrated_score``.
     temperature : float
-        Between those two; only passed on.
+        The temperature that turns ``score`` into ``calibrated_score``. It is only reported.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`. An ECE is a sum of
-        absolute values, which noise can only raise: its interval lies high.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`. The ECE is a sum of absolute values, which noise can only
+        increase, so its interval is biased upwards.
 
     Returns
     -------
     dict
         ``temperature``, ``bins`` and, for ``test`` and ``validation``: ``before`` and ``after``,
         each with ``ece``, ``log_loss`` and ``brier``, the dicts of
-        `nodules.evaluation.bootstrap.summarise`.
-        Validation after is flattered: the temperature was fitted there.
+        `nodules.evaluation.bootstrap.summarise`. ``after`` is too good on validation, because the
+        temperature was fitted there.
 
     Raises
     ------
     ValueError
-        If a part is empty or of one class, or a score is NaN or outside 0..1.
+        If a part is empty or has one class only, or a score is NaN or outside 0..1.
     """
     return {
         "temperature": float(temperature),
@@ -131,16 +133,17 @@ def calibration_metrics(
 def expected_calibration_error(
     positive: npt.NDArray[np.bool_], scores: FloatArray, resamples: Resamples
 ) -> FloatArray:
-    """ECE of the data and of every resample.
+    """Compute the ECE of the data and of every resample.
 
     Parameters
     ----------
     positive : (N,) bool array
         Whether each patch holds a nodule.
     scores : (N,) float array
-        0 to 1. A bin is open below and closed above; the first holds 0 too.
+        The scores, 0 to 1. A bin includes its upper end and not its lower end; the first bin
+        includes 0 too.
     resamples : Resamples
-        Of the same N rows.
+        Resamples of the same N rows.
 
     Returns
     -------
@@ -149,7 +152,7 @@ def expected_calibration_error(
     inner_edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]
     bins = np.searchsorted(inner_edges, scores, side="left")
     excess = scores - positive
-    # A bin's weight cancels the count that its two means are divided by.
+    # The weight of a bin cancels the division by its count in the two means.
     gaps = [np.abs(resamples.sums(np.where(bins == b, excess, 0))) for b in np.unique(bins)]
     return np.sum(gaps, axis=0) / resamples.sums(np.ones(scores.size))
 

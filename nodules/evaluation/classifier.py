@@ -1,6 +1,6 @@
-"""How well the classifier tells nodules from the rest, by its scores and at an operating threshold.
+"""Measures how well the classifier separates nodules from other patches, with or without threshold.
 
-A patch counts as a predicted nodule where its score is at or above the threshold.
+A patch counts as a predicted nodule if its score is at or above the operating threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nodules.evaluation.predictions import check_labels_and_scores, select_part
 
 FloatArray = npt.NDArray[np.float64]
 
-# Weights of resamples by patches held in memory at once (16 MiB an array).
+# The number of weights (resamples times patches) in memory at once: 16 MiB for each array.
 _CHUNK = 2**21
 
 
@@ -29,12 +29,13 @@ def classifier_metrics(
     Parameters
     ----------
     predictions : DataFrame
-        One row a patch: ``seriesuid``, ``patient``, ``part``, ``label`` (0 or 1) and ``score``
-        (the predicted probability of a nodule).
+        One row for each patch: ``seriesuid``, ``patient``, ``part``, ``label`` (0 or 1) and
+        ``score`` (the predicted probability of a nodule).
     threshold : float
-        The operating threshold, of `nodules.evaluation.threshold.choose_threshold`.
+        The operating threshold, from `nodules.evaluation.threshold.choose_threshold`.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
@@ -42,15 +43,15 @@ def classifier_metrics(
         ``threshold``, ``bootstrap`` and, for ``test`` and ``validation``: ``n`` (``patches``,
         ``positive``, ``patients``), ``confusion`` (``tp``, ``fp``, ``fn``, ``tn``) and
         ``accuracy``, ``f1``, ``precision``, ``recall``, ``roc_auc``, ``average_precision`` and
-        ``brier``, each the dict of `nodules.evaluation.bootstrap.summarise`. The intervals take the
-        threshold as given: they hold the spread of test patients, not that of choosing another
-        threshold.
+        ``brier``, each the dict of `nodules.evaluation.bootstrap.summarise`. The intervals treat
+        the threshold as fixed: they show the variation between test patients, not that of the
+        choice of the threshold.
 
     Raises
     ------
     ValueError
-        If a part is empty or of one class, a score is NaN or outside 0..1, the threshold is not
-        finite, or the test part has a single patient.
+        If a part is empty or has one class only, a score is NaN or outside 0..1, the threshold is
+        not finite, or the test part has a single patient.
     """
     if not np.isfinite(threshold):
         msg = f"Expected a finite threshold. Received: threshold={threshold}"
@@ -86,16 +87,17 @@ def measure_patients(
     Parameters
     ----------
     patients : (N,) series of str
-        Whose each patch is.
+        The patient of each patch.
     positive, scores, called
-        As for `measure_calls`.
+        The same arguments as for `measure_calls`.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
     dict
-        What `classifier_metrics` has of a part.
+        The metrics that `classifier_metrics` gives for one part.
     """
     resamples = resample_patients(patients, n_bootstraps, seed)
     metrics = measure_calls(positive, scores, called, resamples)
@@ -109,18 +111,18 @@ def measure_calls(
     called: npt.NDArray[np.bool_],
     resamples: Resamples,
 ) -> dict[str, Any]:
-    """Measure scores and the calls made from them, by one threshold or by several.
+    """Measure scores and the calls made from them, with one threshold or several.
 
     Parameters
     ----------
     positive : (N,) bool array
         Whether each patch holds a nodule.
     scores : (N,) float array
-        The predicted probability of that.
+        The predicted probability of a nodule.
     called : (N,) bool array
-        Whether it is called a nodule.
+        Whether each patch is called a nodule.
     resamples : Resamples
-        Of the same N rows.
+        Resamples of the same N rows.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def confusion_counts(
     positive, predicted : (N,) bool array
         Whether each patch holds a nodule, and whether it is called one.
     resamples : Resamples
-        Of the same N rows.
+        Resamples of the same N rows.
 
     Returns
     -------
@@ -171,13 +173,13 @@ def confusion_counts(
 def threshold_metrics(
     tp: FloatArray, fp: FloatArray, fn: FloatArray, tn: FloatArray
 ) -> dict[str, FloatArray]:
-    """Accuracy, F1, precision and recall from confusion counts of like shape.
+    """Compute accuracy, F1, precision and recall from confusion counts, arrays of one shape.
 
     Returns
     -------
     dict of float array
-        NaN where a metric is undefined: precision without a predicted nodule, recall without a
-        nodule, F1 without either.
+        The metrics by their names. A metric is NaN where it is undefined: precision without a
+        predicted nodule, recall without a nodule, F1 without either.
     """
     return {
         "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
@@ -190,26 +192,27 @@ def threshold_metrics(
 def ranking_metrics(
     positive: npt.NDArray[np.bool_], scores: FloatArray, resamples: Resamples
 ) -> tuple[FloatArray, FloatArray]:
-    """ROC AUC and average precision of the data and of every resample.
+    """Compute the ROC AUC and the average precision of the data and of every resample.
 
-    Patches of equal score form one step of the curves, so their order never matters. The AUC is
-    the share of pairs of a nodule and another patch in which the nodule scores higher, ties counted
-    as half (Hanley and McNeil, Radiology 143, 1982); average precision is the sum of precision
-    times the rise in recall over the steps, without interpolation.
+    Patches with equal scores form one step of the curves, so their order does not matter. The AUC
+    is the share of pairs of a nodule and another patch in which the nodule has the higher score;
+    ties count as half (Hanley and McNeil, Radiology 143, 1982). The average precision is the sum of
+    the precision times the increase in recall over all steps, without interpolation.
 
     Parameters
     ----------
     positive : (N,) bool array
         Whether each patch holds a nodule.
     scores : (N,) float array
-        Higher for a nodule.
+        The scores, which are higher for a likely nodule.
     resamples : Resamples
-        Of the same N rows.
+        Resamples of the same N rows.
 
     Returns
     -------
     roc_auc, average_precision : (1 + n_bootstraps,) float array
-        NaN where undefined: the AUC without both classes, average precision without a nodule.
+        The metrics, NaN where they are undefined: the AUC without both classes, the average
+        precision without a nodule.
     """
     order = np.argsort(-scores, kind="stable")
     ordered, is_positive = scores[order], positive[order]
@@ -224,7 +227,7 @@ def ranking_metrics(
         negatives_below = all_negative[:, None] - fp
         pairs_won = np.einsum("rs,rs->r", positives, negatives_below + negatives / 2)
         aucs.append(_ratio(pairs_won, all_positive * all_negative))
-        # A step above which a resample holds no patch has no precision, but adds no recall either.
+        # If a resample has no patch up to some step, that step has no precision; it adds no recall.
         precision = tp / np.maximum(tp + fp, 1)
         gained = np.einsum("rs,rs->r", positives, precision)
         average_precisions.append(_ratio(gained, all_positive))

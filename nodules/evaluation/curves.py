@@ -1,7 +1,7 @@
-"""Tables behind the classifier's plots, for ``nodules.files.write_csv``.
+"""Makes the tables for the classifier's plots, for ``nodules.files.write_csv``.
 
-Lines are drawn in the order of their x values, rows of equal x in the order of the table; every
-table is sorted so that this order is the curve's.
+A plot draws a line in the order of the x values, and rows with equal x in the order of the table.
+Every table is sorted so that this is the order of the curve.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from nodules.evaluation.predictions import check_labels_and_scores, select_part
 
 CALIBRATION_BINS = 10
-# Added to the highest score, gives a threshold no patch reaches: a unit of the last digit written.
+# The highest score plus this is a threshold that no patch reaches; it is one unit of the last digit
+# that is written.
 _ABOVE = 1e-6
 
 
 def roc_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataFrame:
-    """ROC curve, without the points that lie on a straight line between their neighbours.
+    """Give the ROC curve, without the points that lie on a straight line between their neighbours.
 
     Parameters
     ----------
     predictions : DataFrame
-        One row a patch: ``seriesuid``, ``patient``, ``part``, ``label`` and ``score``.
+        One row for each patch: ``seriesuid``, ``patient``, ``part``, ``label`` and ``score``.
     part : str
-        Which part to draw.
+        The part to draw.
 
     Returns
     -------
     DataFrame
-        ``fpr``, ``tpr`` and ``threshold``, from (0, 0) to (1, 1). The first threshold, at which
-        nothing is called a nodule, is infinite in scikit-learn and here just above every score.
+        ``fpr``, ``tpr`` and ``threshold``, from (0, 0) to (1, 1). At the first threshold, nothing
+        is called a nodule. It is infinite in scikit-learn; here it is just above every score.
 
     Raises
     ------
     ValueError
-        If the part is empty, invalid or of one class.
+        If the part is empty, invalid or has one class only.
     """
     rows = _rows(predictions, part)
     fpr, tpr, threshold = roc_curve(rows["label"], rows["score"], drop_intermediate=True)
@@ -45,23 +46,24 @@ def roc_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataFrame:
 
 
 def pr_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataFrame:
-    """Precision-recall curve, without the inner points of its vertical stretches.
+    """Give the precision-recall curve, without the inner points of its vertical parts.
 
     Parameters
     ----------
     predictions, part
-        As for `roc_table`.
+        The same arguments as for `roc_table`.
 
     Returns
     -------
     DataFrame
-        ``recall``, ``precision`` and ``threshold``, by rising recall. The first row, recall 0 and
-        precision 1, is where curves start by convention; its threshold is just above every score.
+        ``recall``, ``precision`` and ``threshold``, by ascending recall. The first row has recall 0
+        and precision 1, where such curves begin by convention; its threshold is just above every
+        score.
 
     Raises
     ------
     ValueError
-        If the part is empty, invalid or of one class.
+        If the part is empty, invalid or has one class only.
     """
     rows = _rows(predictions, part)
     precision, recall, threshold = precision_recall_curve(
@@ -73,24 +75,24 @@ def pr_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataFrame:
 
 
 def calibration_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataFrame:
-    """Reliability diagram: how often a score of p is a nodule.
+    """Give the reliability diagram: the share of nodules among patches with similar scores.
 
     Parameters
     ----------
     predictions, part
-        As for `roc_table`.
+        The same arguments as for `roc_table`.
 
     Returns
     -------
     DataFrame
-        One row for each of ten bins of equal width that holds a patch, by rising score:
-        ``mean_predicted``, ``fraction_positive`` and ``n`` (patches). A bin is open below and
-        closed above; the first holds 0 too. A bin without patches has no fraction, hence no row.
+        Ten bins of equal width, by ascending score: ``mean_predicted``, ``fraction_positive`` and
+        ``n`` (patches). A bin includes its upper end and not its lower end; the first bin includes
+        0 too. Bins without patches have no row.
 
     Raises
     ------
     ValueError
-        If the part is empty, invalid or of one class.
+        If the part is empty, invalid or has one class only.
     """
     rows = _rows(predictions, part)
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
@@ -109,24 +111,24 @@ def calibration_table(predictions: pd.DataFrame, part: str = "test") -> pd.DataF
 def confusion_table(
     predictions: pd.DataFrame, threshold: float, part: str = "test"
 ) -> pd.DataFrame:
-    """Truth and call of every patch, for a template that counts the rows.
+    """Give the true and the predicted class of every patch, for a plot that counts the rows.
 
     Parameters
     ----------
     predictions, part
-        As for `roc_table`.
+        The same arguments as for `roc_table`.
     threshold : float
-        Scores at or above it are called a nodule.
+        Patches with a score at or above it are called nodules.
 
     Returns
     -------
     DataFrame
-        ``actual`` and ``predicted``, each ``nodule`` or ``other``; one row a patch.
+        ``actual`` and ``predicted``, each ``nodule`` or ``other``; one row for each patch.
 
     Raises
     ------
     ValueError
-        If the part is empty, invalid or of one class.
+        If the part is empty, invalid or has one class only.
     """
     rows = _rows(predictions, part)
     return pd.DataFrame(

@@ -1,14 +1,14 @@
-"""Metrics of a cross-validation: their spread over the folds, and of all patients pooled.
+"""Measures a cross-validation: the spread of each metric over the folds, and all patients pooled.
 
-The spread tells how much a metric depends on who trains and who tests: its standard deviation is
-over as many values as there are folds (n - 1 in the denominator), and the training parts of the
-folds overlap, so that it is no standard error of the mean (Bengio and Grandvalet, J. Mach. Learn.
-Res. 5, 2004).
+The spread shows how much a metric depends on the choice of the training and test patients. It is
+the standard deviation over the folds (n - 1 in the denominator). Because the training parts of the
+folds overlap, it is not a standard error of the mean (Bengio and Grandvalet, J. Mach. Learn. Res.
+5, 2004).
 
-Pooled, each patient's patches carry the predictions of the one fold that tested the patient, called
-at the threshold that this fold chose on its own validation part. The intervals resample patients:
-they take the networks as given. The pooled ROC AUC and average precision also rank scores of
-different networks against each other, and so fall where these are calibrated differently.
+For the pooled metrics, the patches of each patient have the predictions of the one fold that tested
+the patient, with the threshold that this fold chose on its own validation part. The intervals
+resample patients and treat the networks as fixed. The pooled ROC AUC and average precision also
+compare scores of different networks, so they are lower if these are calibrated differently.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ def classifier_fold_metrics(
     Parameters
     ----------
     predictions_by_fold : mapping
-        Fold to its predictions on test and validation, each as for
-        `nodules.evaluation.classifier.classifier_metrics`.
+        The predictions of each fold on its test and validation parts, in the form that
+        `nodules.evaluation.classifier.classifier_metrics` takes.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
     dict
-        ``thresholds`` by fold; ``folds``: by metric ``mean`` and ``sd`` over the folds in which it
-        is defined, and ``by_fold``; ``pooled``: what `classifier_metrics` has under ``test``; and
-        ``bootstrap``. A mean of no fold and a deviation of fewer than two are left out.
+        ``thresholds``, by fold; ``folds``, for each metric the dict of `spread_over_folds`;
+        ``pooled``, the metrics that `nodules.evaluation.classifier.classifier_metrics` gives under
+        ``test``; and ``bootstrap``.
 
     Raises
     ------
     LeakError
         If two folds tested the same patient.
     ValueError
-        As `classifier_metrics`.
+        For the same reasons as `nodules.evaluation.classifier.classifier_metrics`.
     """
     thresholds, tested = {}, {}
     for fold, predictions in predictions_by_fold.items():
@@ -87,24 +88,25 @@ def localizer_fold_metrics(
     Parameters
     ----------
     predictions_by_fold : mapping
-        Fold to its predictions on test and train, each as for
-        `nodules.evaluation.localizer.localizer_metrics`.
+        The predictions of each fold on its test and training parts, in the form that
+        `nodules.evaluation.localizer.localizer_metrics` takes.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
     dict
-        ``folds``: for ``model`` and ``constant``, by mean absolute error (``x_px`` and so on)
-        ``mean`` and ``sd`` over the folds, and ``by_fold``; ``pooled``: what `localizer_metrics`
-        has under ``test``; and ``bootstrap``.
+        ``folds``, for ``model`` and ``constant`` and each mean absolute error (``x_px`` and so on)
+        the dict of `spread_over_folds`; ``pooled``, the errors that
+        `nodules.evaluation.localizer.localizer_metrics` gives under ``test``; and ``bootstrap``.
 
     Raises
     ------
     LeakError
         If two folds tested the same patient.
     ValueError
-        As `localizer_metrics`.
+        For the same reasons as `nodules.evaluation.localizer.localizer_metrics`.
     """
     tested = {}
     for fold, predictions in predictions_by_fold.items():
@@ -150,14 +152,14 @@ def spread_over_folds(metric_by_fold: Mapping[str, Mapping[str, float]]) -> dict
     Parameters
     ----------
     metric_by_fold : mapping
-        Fold to the metric, as `nodules.evaluation.bootstrap.summarise` gives it.
+        The metric of each fold, as `nodules.evaluation.bootstrap.summarise` gives it.
 
     Returns
     -------
     dict
-        ``by_fold``: fold to value, of the folds in which there is one; ``mean`` and ``sd`` of
-        these (n - 1 in the denominator). The mean of no fold and the deviation of fewer than two
-        are left out.
+        ``by_fold``, the values of the folds in which the metric is defined, and their ``mean`` and
+        ``sd`` (n - 1 in the denominator). ``mean`` is left out without a value, and ``sd`` with
+        fewer than two.
     """
     by_fold = {fold: m["value"] for fold, m in metric_by_fold.items() if "value" in m}
     spread: dict[str, Any] = {"by_fold": by_fold}

@@ -1,7 +1,8 @@
-"""How far the localizer's centre and diameter are off, in pixels and in millimetres.
+"""Measures the errors of the localizer's centre and diameter, in pixels and in millimetres.
 
-Pixels become millimetres by the patch's own spacing: x by x, y by y, and the diameter, which has no
-one direction, by the geometric mean of the two, which keeps the circle's area.
+Pixels are converted to millimetres with the spacing of the patch: x with that along x, y with that
+along y. The diameter has no direction, so it is converted with the geometric mean of the two, which
+keeps the area of the circle.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _SPACINGS = ("spacing_x_mm", "spacing_y_mm")
 # The size classes of solid nodules in ACR Lung-RADS v2022 (categories 2, 3, 4A and 4B at baseline;
 # Christensen et al., J. Am. Coll. Radiol. 21, 2024, doi:10.1016/j.jacr.2023.09.009). The borders at
 # 6 and 8 mm are also those of the Fleischner Society (MacMahon et al., Radiology 284, 2017,
-# doi:10.1148/radiol.2017161659). Each band holds its lower border and not its upper.
+# doi:10.1148/radiol.2017161659). Each band includes its lower border and not its upper one.
 DIAMETER_BANDS_MM = {
     "under_6": (0.0, 6.0),
     "from_6_to_8": (6.0, 8.0),
@@ -31,20 +32,20 @@ DIAMETER_BANDS_MM = {
 
 
 def constant_guess(predictions: pd.DataFrame) -> dict[str, float]:
-    """Give what a guesser that never looks would say: the training part's medians.
+    """Give the best constant guess, which ignores the image: the medians of the training part.
 
     The median is the constant with the smallest mean absolute error.
 
     Parameters
     ----------
     predictions : DataFrame
-        With rows of part ``train``: ``seriesuid``, ``patient``, ``part``, ``x_px``, ``y_px`` and
-        ``diameter_px``.
+        A table with rows of the part ``train``: ``seriesuid``, ``patient``, ``part``, ``x_px``,
+        ``y_px`` and ``diameter_px``.
 
     Returns
     -------
     dict
-        ``x_px``, ``y_px`` and ``diameter_px``.
+        The medians of ``x_px``, ``y_px`` and ``diameter_px``.
 
     Raises
     ------
@@ -63,24 +64,26 @@ def localizer_metrics(
     Parameters
     ----------
     predictions : DataFrame
-        One row a patch: ``seriesuid``, ``patient``, ``part``, ``spacing_x_mm``, ``spacing_y_mm``,
-        the truth ``x_px``, ``y_px`` and ``diameter_px``, and each of these with ``predicted_``.
+        One row for each patch: ``seriesuid``, ``patient``, ``part``, ``spacing_x_mm``,
+        ``spacing_y_mm``, the true ``x_px``, ``y_px`` and ``diameter_px``, and the predicted ones,
+        whose names begin with ``predicted_``.
     constant : dict
-        The guess to compare with, of `constant_guess`: ``x_px``, ``y_px``, ``diameter_px``. In
+        The guess to compare with, from `constant_guess`: ``x_px``, ``y_px``, ``diameter_px``. In
         millimetres it differs from patch to patch with the spacing, as a prediction does.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
     dict
-        ``bootstrap``, ``constant`` and ``test``: there ``n`` (``patches``, ``patients``) and, for
-        ``model`` and ``constant`` alike, each of ``x``, ``y``, ``centre`` (distance) and
-        ``diameter`` in ``_px`` and ``_mm`` with ``mae``, the dict of
-        `nodules.evaluation.bootstrap.summarise`, and ``median``, the median absolute error. Under
-        ``by_diameter_mm`` the same for centre and diameter in mm by the nodule's true diameter,
-        without intervals, as a band may hold very few patients: its ``n`` says how few. An empty
-        band has its ``n`` alone. ``validation`` has ``n`` and ``model`` alone.
+        ``bootstrap``, ``constant``, ``test`` and ``validation``. ``test`` has ``n`` (``patches``,
+        ``patients``) and, for both ``model`` and ``constant``, the errors of ``x``, ``y``,
+        ``centre`` (a distance) and ``diameter`` in ``_px`` and ``_mm``: ``mae``, the dict of
+        `nodules.evaluation.bootstrap.summarise`, and ``median``, the median absolute error. Its
+        ``by_diameter_mm`` has the errors of centre and diameter in mm for bands of the true
+        diameter, without intervals, because a band may have very few patients: its ``n`` says how
+        many. An empty band has ``n`` only. ``validation`` has ``n`` and ``model`` only.
 
     Raises
     ------
@@ -108,21 +111,23 @@ def measure_errors(
     n_bootstraps: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Measure patches, of one part or of the test parts of several folds.
+    """Measure the errors on the patches of one part, or of the test parts of several folds.
 
     Parameters
     ----------
     rows : DataFrame
-        Of `measurable_rows`.
+        The patches, from `measurable_rows`.
     constant : mapping
-        As for `localizer_metrics`; a guess may be a series, one value a row.
+        The guess, in the form that `localizer_metrics` takes; or a series with one value for each
+        row instead of a number.
     n_bootstraps, seed : int
-        Of the bootstrap over patients; see `nodules.evaluation.bootstrap`.
+        The number of resamples and the seed of the bootstrap over patients; see
+        `nodules.evaluation.bootstrap`.
 
     Returns
     -------
     dict
-        What `localizer_metrics` has under ``test``.
+        The errors that `localizer_metrics` gives under ``test``.
     """
     guesses = rows.assign(**{f"predicted_{name}": value for name, value in constant.items()})
     errors = {"model": _absolute_errors(rows), "constant": _absolute_errors(guesses)}
@@ -138,23 +143,24 @@ def measure_errors(
 
 
 def error_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Error of every test patch against the nodule's size, for a scatter plot.
+    """Give the error of every test patch beside the nodule's size, for a scatter plot.
 
     Parameters
     ----------
     predictions : DataFrame
-        As for `localizer_metrics`.
+        The table that `localizer_metrics` takes.
 
     Returns
     -------
     DataFrame
-        ``diameter_mm`` (true), ``centre_error_mm`` (distance) and ``diameter_error_mm`` (predicted
-        less true: above 0 where the nodule is taken for larger); one row a patch, in order.
+        One row for each patch, in the table's order: ``diameter_mm`` (true), ``centre_error_mm``
+        (a distance) and ``diameter_error_mm`` (predicted minus true: positive if the prediction is
+        too large).
 
     Raises
     ------
     ValueError
-        As for `localizer_metrics`.
+        If the part is empty, a number is not finite, or a spacing or a true diameter not positive.
     """
     rows = measurable_rows(predictions, "test")
     difference_px = rows["predicted_diameter_px"] - rows["diameter_px"]
@@ -168,19 +174,19 @@ def error_table(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def measurable_rows(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Take one part's rows, checked.
+    """Select the rows of one part, and check them.
 
     Parameters
     ----------
     predictions : DataFrame
-        As for `localizer_metrics`.
+        The table that `localizer_metrics` takes.
     part : str
         ``train``, ``validation`` or ``test``.
 
     Returns
     -------
     DataFrame
-        The part's rows in the table's order, numbered anew; at least one.
+        The rows of the part in the table's order, at least one, with a new index from 0.
 
     Raises
     ------

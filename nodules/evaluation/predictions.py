@@ -1,4 +1,4 @@
-"""Tables of predictions, one row a patch, and what must hold of them before they are measured."""
+"""Checks tables of predictions, which have one row for each patch, before they are measured."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-# How messages name a row.
+# The columns by which error messages identify a row.
 _IDENTITY = ("seriesuid", "patient")
 
 
 def select_part(predictions: pd.DataFrame, part: str, numbers: Sequence[str]) -> pd.DataFrame:
-    """Take one part's rows, checked.
+    """Select the rows of one part, and check them.
 
     Parameters
     ----------
     predictions : DataFrame
-        Columns ``seriesuid``, ``patient``, ``part`` and those of ``numbers``.
+        A table with the columns ``seriesuid``, ``patient``, ``part`` and those of ``numbers``.
     part : str
         ``train``, ``validation`` or ``test``.
     numbers : sequence of str
-        Columns that must hold finite numbers in this part; they come back as float64.
+        The columns that must hold finite numbers in this part; they are returned as float64.
 
     Returns
     -------
     DataFrame
-        The part's rows in the table's order, numbered anew; at least one.
+        The rows of the part in the table's order, at least one, with a new index from 0.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def select_part(predictions: pd.DataFrame, part: str, numbers: Sequence[str]) ->
         msg = f"Expected a patient for every patch of part '{part}'. Received: "
         raise ValueError(msg + _first(rows, no_patient))
     for column in numbers:
-        # Not float32: comparing it with a Python float would round the float, not widen the column.
+        # Not float32: a Python float that is compared with it would be rounded to float32.
         values = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
         wrong = ~np.isfinite(values.to_numpy())
         if wrong.any():
@@ -70,18 +70,20 @@ def check_labels_and_scores(
     scores : (N,) array
         The predicted probability of a nodule, 0 to 1.
     part : str
-        What messages call them.
+        The name of the part, for error messages.
 
     Returns
     -------
     positive : (N,) bool array
+        Whether each label is 1.
     scores : (N,) float64 array
+        The scores.
 
     Raises
     ------
     ValueError
         If the lengths differ, a label is neither 0 nor 1, a score is NaN or outside 0..1, or one of
-        the two classes is absent: then neither a threshold nor an AUC exists.
+        the two classes is absent, so that neither a threshold nor an AUC exists.
     """
     label, score = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if label.ndim != 1 or label.shape != score.shape:

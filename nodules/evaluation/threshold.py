@@ -1,6 +1,6 @@
-"""The score from which a patch counts as a predicted nodule.
+"""Chooses the operating threshold: the score from which a patch counts as a predicted nodule.
 
-A module of its own, so that who only needs a threshold depends on no metrics.
+It is a separate module, so that code that only needs a threshold does not depend on the metrics.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from nodules.evaluation.predictions import check_labels_and_scores
 def choose_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Choose the operating threshold with the best F1; use on validation data only.
 
-    F1 changes only where the threshold passes a score, so one threshold between each two
-    neighbouring distinct scores is enough, and it is put midway, where it is farthest from both
-    (below the lowest score the neighbour is 0). Among equal F1 the lowest threshold wins: it finds
-    the most nodules, and a nodule missed costs more than a false alarm.
+    F1 changes only where the threshold passes a score. Therefore one threshold is tried between
+    each two neighbouring distinct scores, midway between them; 0 is the neighbour of the lowest
+    score. If several thresholds have the same F1, the lowest is chosen: it finds the most nodules,
+    and a missed nodule costs more than a false positive.
 
     Parameters
     ----------
@@ -29,25 +29,26 @@ def choose_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        From 0 to 1.
+        The threshold, from 0 to 1.
 
     Raises
     ------
     ValueError
-        If labels or scores are invalid or of one class.
+        If labels or scores are invalid, or all labels are of one class.
     """
     positive, score = check_labels_and_scores(labels, scores, "validation")
     distinct, rank = np.unique(score, return_inverse=True)
     positives = np.bincount(rank, weights=positive)
     patches = np.bincount(rank)
-    # Of the patches at or above each distinct score:
+    # The number of nodules and of all patches at or above each distinct score.
     true_positive = np.cumsum(positives[::-1])[::-1]
     predicted = np.cumsum(patches[::-1])[::-1]
     f1 = 2 * true_positive / (predicted + positives.sum())
-    # Equal fractions divide to equal floats, so ties are exact; argmax takes the first, the lowest.
+    # Equal fractions give equal floats, so ties are exact. argmax takes the first of them, which is
+    # the lowest threshold.
     best = int(np.argmax(f1))
     upper = float(distinct[best])
     lower = float(distinct[best - 1]) if best else 0.0
     midway = lower + (upper - lower) / 2
-    # Between adjacent floats there is no midpoint, and rounding to the lower would let it in.
+    # Two adjacent floats have no midpoint. Rounded to the lower one, it would include that score.
     return midway if midway > lower else upper

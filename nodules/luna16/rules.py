@@ -17,9 +17,9 @@ CANDIDATE_COLUMNS = ["seriesuid", *COORDINATES, "class"]
 SUBMISSION_COLUMNS = ["seriesuid", *COORDINATES, "probability"]
 
 MAX_MARKS_PER_SCAN = 100
-# What a finding measures of which annotations_excluded.csv says -1.
+# The diameter that counts for a finding where annotations_excluded.csv has -1.
 UNMEASURED_DIAMETER_MM = 10.0
-# The rates whose sensitivities the score, the CPM, is the mean of.
+# The score, the CPM, is the mean of the sensitivities at these rates.
 FALSE_POSITIVES_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -29,13 +29,13 @@ def counted_diameter_mm(diameter_mm: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     diameter_mm
-        As the tables have them, any shape.
+        The diameters in the tables, any shape.
 
     Returns
     -------
     counted_mm
-        float64 of the same shape: `UNMEASURED_DIAMETER_MM` for what is below 0, the rest as it is.
-        A diameter of 0 stays 0: no mark can hit such a finding.
+        float64 of the same shape: `UNMEASURED_DIAMETER_MM` for diameters below 0, and all others
+        unchanged. A diameter of 0 stays 0: no mark can hit such a finding.
     """
     own = np.asarray(diameter_mm, dtype=np.float64)
     return np.where(own < 0, UNMEASURED_DIAMETER_MM, own)

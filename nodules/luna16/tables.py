@@ -1,8 +1,8 @@
-"""LUNA16's tables: what each must hold, read strictly, and written.
+"""Reads, checks and writes LUNA16's tables. Submissions are read here too.
 
-A submission is read here too. Ids are strings, always: a series UID read as a number is another
-series. Numbers are rounded correctly: one bit can move a mark over a nodule's edge. The index of a
-table is the line of each row in its file.
+Ids are always strings, because a series UID that is read as a number loses digits. Numbers are
+rounded correctly, because one bit can move a mark over the edge of a nodule. The index of a table
+is the line of each row in its file.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Schema:
     Parameters
     ----------
     columns
-        The kind of each column, in order: ``id`` (as `nodules.luna16.ids` says), ``float``
-        (finite), ``positive`` (finite, above 0) or ``binary`` (0 or 1).
+        The kind of each column, in order: ``id`` (see `nodules.luna16.ids`), ``float`` (finite),
+        ``positive`` (finite, above 0) or ``binary`` (0 or 1).
     unique
-        The columns in which the rows are distinct; none where rows may be repeated.
+        No two rows may be equal in all of these columns. Without any, rows may be repeated.
     has_header
-        False for a list, which LUNA16 has without a header: it is written so, and read with or
-        without one, and holds a row at least.
+        False for a list. LUNA16's lists have no header: they are written without one, and read with
+        or without one. A list must have at least one row.
     refuse
-        Raises for what no row shows by itself, given the table and its file.
+        A further check of the whole table, which raises an error. It takes the table and its file.
     """
 
     columns: Mapping[str, str]
@@ -64,14 +64,14 @@ ANNOTATIONS = Schema(
     ("seriesuid", *COORDINATES),
     refuse=refuse_repeated_nodules,
 )
-# Any findings that the official evaluation can score. A diameter below 0 means that none was
-# measured. The published table of excluded findings repeats some.
+# Findings of any kind that the official evaluation can score. A diameter below 0 means that it was
+# not measured. The published table of excluded findings repeats some of its rows.
 FINDINGS = Schema(_kinds(ANNOTATION_COLUMNS))
 CANDIDATES = Schema(_kinds(CANDIDATE_COLUMNS, "binary"))
 SERIESUIDS = Schema({"seriesuid": "id"}, ("seriesuid",), has_header=False, refuse=refuse_alike)
 PATIENTS = Schema({"seriesuid": "id", "patient": "id"}, ("seriesuid",), refuse=refuse_alike)
 
-# File names, as LUNA16 has them; patients.csv is ours (LUNA16 publishes no patient ids).
+# LUNA16's file names; patients.csv is ours, since LUNA16 publishes no patient ids.
 SCHEMAS: dict[str, Schema] = {
     "annotations.csv": ANNOTATIONS,
     "annotations_excluded.csv": FINDINGS,
@@ -88,24 +88,24 @@ def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
     ----------
     path
         A CSV file, as `nodules.luna16.csv_file` reads it. Columns that are not in the schema are
-        passed over.
+        ignored.
     schema
-        What it must hold; by default what `SCHEMAS` has for the file's name.
+        What the table must hold; by default, the entry of `SCHEMAS` for the file's name.
 
     Returns
     -------
     table
-        The schema's columns: ids as str, without spaces around them, ``binary`` as int8, the rest
-        as float64. The index is named ``line`` and has the line of each row.
+        The schema's columns: ids as str, without surrounding spaces, ``binary`` as int8, all others
+        as float64. The index is named ``line`` and holds the line of each row.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such table, a value is not of its kind, a row is repeated that may not
-        be, or two ids or two nodules are likely one. The message names the file, and line, column
-        and value where one is at fault.
+        If the file does not hold such a table, a value is not of its column's kind, a row is
+        repeated that must not be, or two ids or two nodules are likely the same one. The message
+        names the file, and the line, column and value if one of them is wrong.
     """
     schema = schema or SCHEMAS[path.name]
     columns = [_Column(name, kind) for name, kind in schema.columns.items()]
@@ -128,13 +128,13 @@ def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
 def _index(all_lines: Sequence[NDArray[np.int64]]) -> pd.Index:
     lines = np.concatenate(all_lines) if all_lines else np.empty(0, np.int64)
     if len(lines) and lines[-1] - lines[0] + 1 == len(lines):
-        # No blank line between rows: a range takes no memory.
+        # There is no blank line between the rows, so a range will do, which takes no memory.
         return pd.RangeIndex(lines[0], lines[-1] + 1, name="line")
     return pd.Index(lines, name="line")
 
 
 class _Column:
-    """One column while its table is read."""
+    """A column of a table that is being read."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
@@ -143,13 +143,13 @@ class _Column:
         self._bad: list[tuple[int, str]] = []
 
     def append(self, cells: Sequence[str], lines: Sequence[int]) -> None:
-        """Take the cells of further lines."""
+        """Add the cells of further lines."""
         values, is_bad = _parse(cells, self._kind)
         self._blocks.append(values)
         self._bad += [(lines[row], cells[row]) for row in np.flatnonzero(is_bad).tolist()]
 
     def values(self, path: TablePath) -> NDArray[Any]:
-        """Give all values, or refuse the file for the first that is not of its kind."""
+        """Give all values, or refuse the file for the first value that is not of its kind."""
         if self._bad:
             line, cell = self._bad[0]
             expected = id_flaw(cell.strip()) if self._kind == "id" else _EXPECTED[self._kind]
@@ -164,9 +164,9 @@ class _Column:
 
 
 def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Give the cells' values, and which are not of the kind."""
+    """Give the values of the cells, and which of them are not of the kind."""
     if kind == "id":
-        # A scan has many rows.
+        # A scan has many rows, so each id is checked once.
         id_of = {cell: cell.strip() for cell in set(cells)}
         bad = {cell for cell, uid in id_of.items() if id_flaw(uid)}
         is_bad = np.array([cell in bad for cell in cells], np.bool_)
@@ -183,7 +183,7 @@ def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bo
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
     text = "".join(cells)
     try:
-        # Python also takes 1_000, and the digits of other scripts.
+        # Python's float() also accepts 1_000 and the digits of other scripts.
         if text.isascii() and "_" not in text:
             return np.array(list(map(float, cells)), np.float64)
     except ValueError:
@@ -216,23 +216,24 @@ def _refuse_duplicates(table: pd.DataFrame, schema: Schema, path: TablePath) -> 
 def refuse_unknown_scans(
     table: pd.DataFrame, path: TablePath, known: pd.Series | set[str], known_from: str
 ) -> None:
-    """Raise if a row names a scan that is not known.
+    """Refuse a table in which a row names an unknown scan.
 
     Parameters
     ----------
     table
-        From `read_table`, with a column ``seriesuid``.
+        A table from `read_table`, with a column ``seriesuid``.
     path
-        The file that the table came from, for the message.
+        The file that the table came from, for the error message.
     known
-        The series UIDs that may be named.
+        The series UIDs that the table may name.
     known_from
-        Where those are listed, for the message.
+        The name of the list of these series UIDs, for the error message.
 
     Raises
     ------
     ValueError
-        Naming the line of the first such row, its series UID and how many rows there are.
+        If a row names an unknown scan. The message names the line and the series UID of the first
+        such row, and the number of such rows.
     """
     is_unknown = ~table["seriesuid"].isin(known)
     if is_unknown.any():
@@ -247,16 +248,16 @@ def refuse_unknown_scans(
 def write_tables(
     tables: Mapping[str, pd.DataFrame], folder: Path, held: pd.Series | None = None
 ) -> None:
-    """Write tables as LUNA16 has them, and ``tables.json`` with the rows kept and left out.
+    """Write tables in LUNA16's format, and ``tables.json`` with the counts of rows.
 
     Parameters
     ----------
     tables
-        File name, of `SCHEMAS`, to rows.
+        The tables by their file names, which are the keys of `SCHEMAS`.
     folder
-        Where to.
+        The folder to write to.
     held
-        The series UIDs whose rows to keep; None keeps all.
+        The series UIDs whose rows are kept; None keeps all rows.
     """
     counts = {}
     for name, schema in SCHEMAS.items():

@@ -1,1 +1,1 @@
-"""What people read: summary, drawings."""
+"""Reports for people to read: a summary and drawings."""

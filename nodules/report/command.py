@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Parameters
     ----------
     parser
-        To which they are added.
+        The parser that receives the arguments.
     """
     parser.add_argument(
         "folder",
@@ -35,16 +35,17 @@ def run(options: argparse.Namespace) -> None:
     Parameters
     ----------
     options
-        The arguments' values.
+        The values of the arguments that `add_arguments` adds.
 
     Raises
     ------
     SystemExit
-        With one line that says why, if a file is missing or holds no JSON.
+        If a file is missing or does not hold the metrics as JSON. The message is one line that says
+        why.
     """
     paths = [options.folder / f"{name}.json" for name in ("classifier", "localizer", "froc")]
     metrics = []
-    # There is a score if whole scans were searched.
+    # The score exists only if whole scans were searched.
     for path in paths if paths[-1].is_file() else paths[:-1]:
         try:
             metrics.append(json.loads(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Dots with intervals, drawn as SVG: one row an item, one panel a metric."""
+"""Draws dots with intervals as SVG, with one row for each item and one panel for each metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric: its title, and by item ``value`` and maybe ``low`` and ``high``."""
+    """A metric: its title, and for each item ``value`` and perhaps ``low`` and ``high``."""
 
     title: str
     values: Mapping[str, Mapping[str, float]]
@@ -26,14 +26,14 @@ def draw(items: Sequence[str], panels: Sequence[Panel]) -> str:
     Parameters
     ----------
     items
-        Names of the rows, from the top. An item that a panel does not have is called n/a there.
+        The names of the rows, from top to bottom. An item without a value is shown as n/a.
     panels
-        From the left.
+        The panels, from left to right.
 
     Returns
     -------
     text
-        SVG, the same for the same numbers.
+        The drawing as SVG. The same numbers always give the same text.
     """
     width = _LEFT + len(panels) * (_PANEL + _GAP)
     height = _TOP + _ROW * len(items) + _BOTTOM
@@ -85,7 +85,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
     Returns
     -------
     ticks
-        3 to 7 numbers, rising.
+        From 3 to 7 numbers, ascending.
     """
     least = max(high - low, 1e-3) / 5
     power = 10.0 ** math.floor(math.log10(least))

@@ -1,4 +1,4 @@
-"""The metrics of a run in a few lines a person can read."""
+"""Summarises the metrics of a run in a few lines of text."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ _LOCALIZER = {"x": "x", "y": "y", "centre": "centre", "diameter": "diameter"}
 def summarise(
     classifier: dict[str, Any], localizer: dict[str, Any], froc: dict[str, Any] | None = None
 ) -> str:
-    """Tell what both networks reached on the test patients.
+    """Summarise the metrics of both networks on the test patients.
 
     Parameters
     ----------
     classifier, localizer
-        What ``metrics/classifier.json`` and ``metrics/localizer.json`` hold.
+        The content of ``metrics/classifier.json`` and of ``metrics/localizer.json``.
     froc
-        What ``metrics/froc.json`` holds, if there is one.
+        The content of ``metrics/froc.json``, if there is such a file.
 
     Returns
     -------
     text
-        Lines with a value and its 95% interval each; for the localizer beside a constant guess.
+        One line for each metric, with its value and 95% interval. The localizer's errors are beside
+        those of a constant guess.
     """
     test = classifier["test"]
     lines = [

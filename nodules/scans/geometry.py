@@ -1,4 +1,4 @@
-"""The geometry of a CT volume: between world millimetres and voxel indices.
+"""The geometry of a CT volume: it converts between world millimetres and voxel indices.
 
 World points are LPS millimetres ordered x, y, z. Continuous indices are ordered x, y, z as in
 ITK: index *i* is the centre of voxel *i*, which covers i-0.5 .. i+0.5. Arrays are indexed z, y, x.
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# What a patch shows beyond the volume.
+# The value of a patch beyond the volume.
 AIR_HU = -1000
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -23,23 +23,24 @@ _AXIS_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Geometry:
-    """Size, spacing, origin and direction of a volume.
+    """The size, spacing, origin and direction of a volume.
 
     Parameters
     ----------
     size_xyz
-        Voxels along x, y, z of the array (columns, rows, slices).
+        The number of voxels along x, y, z of the array (columns, rows, slices).
     spacing_xyz_mm
-        Distance between voxel centres along the array's axes, mm.
+        The distance between voxel centres along the array's axes, mm.
     origin_xyz_mm
-        World position of the centre of voxel (0, 0, 0), mm.
+        The world position of the centre of voxel (0, 0, 0), LPS mm.
     direction
-        Row-major 3x3 matrix as ITK has it: column *j* is the world direction of index axis *j*.
+        The row-major 3x3 matrix that ITK uses: column *j* is the world direction of index axis *j*.
+        Each axis runs along a world axis, in either sense.
 
     Raises
     ------
     ValueError
-        If a size or spacing is not positive or a value is not finite.
+        If a size or spacing is not positive, a value is not finite, or the axes are oblique.
     """
 
     size_xyz: tuple[int, int, int]
@@ -77,20 +78,35 @@ class Geometry:
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
-        """Shape of the voxel array."""
+        """The shape of the voxel array: slices, rows, columns."""
         x, y, z = self.size_xyz
         return z, y, x
 
     def axial(self) -> tuple[Geometry, tuple[int, int, int]]:
-        """Reorder the axes so that x, y, z of the array run along the world's; none is flipped.
+        """Reorder the axes so that x, y, z of the array run along the world's. None is flipped.
 
         Returns
         -------
         geometry
-            Of the same voxels in the new order; every world point is at the same voxel.
+            The geometry of the same voxels in the new order. Every world point is in the same voxel
+            as before.
         axes_zyx
-            Which axis of the array now becomes its first, second and third: ``(0, 1, 2)`` where
-            the order is axial already. ``voxels.transpose(axes_zyx)`` is the reordered array.
+            The axes of the array in their new order; ``(0, 1, 2)`` if the order is axial already.
+            ``voxels.transpose(axes_zyx)`` is the reordered array.
+
+        Examples
+        --------
+        A sagittal volume, whose slices follow each other along the world's x:
+
+        >>> sagittal = Geometry(
+        ...     size_xyz=(512, 200, 90),
+        ...     spacing_xyz_mm=(0.7, 2.5, 4.0),
+        ...     origin_xyz_mm=(-180.0, -170.0, -300.0),
+        ...     direction=(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        ... )
+        >>> geometry, axes_zyx = sagittal.axial()
+        >>> geometry.size_xyz, axes_zyx
+        ((90, 512, 200), (1, 2, 0))
         """
         size, spacing = self.size_xyz, self.spacing_xyz_mm
         direction = np.reshape(self.direction, (3, 3))
@@ -116,23 +132,37 @@ class Geometry:
         return inverse / np.asarray(self.spacing_xyz_mm, dtype=np.float64)[:, None]
 
     def index_from_world(self, world_xyz_mm: ArrayLike) -> NDArray[np.float64]:
-        """Continuous voxel indices of world points.
+        """Convert world points to continuous voxel indices.
 
         Parameters
         ----------
         world_xyz_mm
-            Points, shape (..., 3), LPS mm.
+            The points, shape (..., 3), ordered x, y, z, LPS mm.
 
         Returns
         -------
         index_xyz
-            float64 of the same shape; what ITK's ``TransformPhysicalPointToContinuousIndex`` gives.
+            float64 of the same shape, ordered x, y, z: the result of ITK's
+            ``TransformPhysicalPointToContinuousIndex``.
+
+        Examples
+        --------
+        A scan whose x and y axes are flipped, as some of LUNA16's are:
+
+        >>> scan = Geometry(
+        ...     size_xyz=(512, 512, 120),
+        ...     spacing_xyz_mm=(0.5, 0.5, 2.5),
+        ...     origin_xyz_mm=(128.0, 128.0, -300.0),
+        ...     direction=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0),
+        ... )
+        >>> scan.index_from_world([120.0, 100.0, -250.0]).tolist()
+        [16.0, 56.0, 20.0]
         """
         points = np.asarray(world_xyz_mm, dtype=np.float64) - np.asarray(self.origin_xyz_mm)
         return _transform(self._world_to_index_matrix, points)
 
     def world_from_index(self, index_xyz: ArrayLike) -> NDArray[np.float64]:
-        """World points of continuous voxel indices: the inverse of `index_from_world`.
+        """Convert continuous voxel indices to world points: the inverse of `index_from_world`.
 
         Parameters
         ----------
@@ -142,15 +172,22 @@ class Geometry:
         Returns
         -------
         world_xyz_mm
-            float64 of the same shape, LPS mm.
+            float64 of the same shape, ordered x, y, z, LPS mm.
+
+        Examples
+        --------
+        >>> scan = Geometry((512, 512, 120), (0.5, 0.5, 2.5), (-128.0, -128.0, -300.0))
+        >>> scan.world_from_index([[16, 56, 20], [16.5, 56, 20]]).tolist()
+        [[-120.0, -100.0, -250.0], [-119.75, -100.0, -250.0]]
         """
         index = np.asarray(index_xyz, dtype=np.float64)
         return _transform(self._index_to_world_matrix, index) + np.asarray(self.origin_xyz_mm)
 
     def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
-        """Whether continuous indices lie in the volume, voxel edges included but for the last ones.
+        """Whether continuous indices lie in the volume.
 
-        As in ITK: the nearest voxel, halves rounded up, is in the volume for exactly those.
+        As in ITK, an index is in the volume if its nearest voxel is, where halves are rounded up.
+        The outer edge of the first voxel therefore belongs to the volume, that of the last one not.
 
         Parameters
         ----------
@@ -161,6 +198,12 @@ class Geometry:
         -------
         inside
             bool of shape (...).
+
+        Examples
+        --------
+        >>> scan = Geometry((512, 512, 120), (0.5, 0.5, 2.5), (0.0, 0.0, 0.0))
+        >>> scan.contains_index([[-0.5, 0, 0], [511.4, 0, 0], [511.5, 0, 0]]).tolist()
+        [True, True, False]
         """
         index = np.asarray(index_xyz, dtype=np.float64)
         inside = (index >= -0.5) & (index < np.asarray(self.size_xyz) - 0.5)
@@ -170,14 +213,14 @@ class Geometry:
 def _transform(matrix: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Multiply vectors of shape (..., 3) by a matrix, to the same bits on every processor.
 
-    With ``@``, BLAS would sum in another order, or round fewer products, on another processor.
+    ``@`` uses BLAS, whose order of summation and rounding of products depend on the processor.
     """
     x, y, z = (vectors[..., axis, None] * matrix[:, axis] for axis in range(3))
     return x + y + z
 
 
 def _angle(magnitude: NDArray[np.float64]) -> str:
-    """Say by how much a direction is oblique, where it is a rotation."""
+    """Say by how many degrees a direction is oblique, if it is a rotation."""
     if magnitude.size != 9 or not np.isfinite(magnitude).all():
         return ""
     matrix = magnitude.reshape(3, 3)

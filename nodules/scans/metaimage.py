@@ -1,4 +1,4 @@
-"""MetaImage headers (``.mhd``, and ``.mha`` with the voxels behind them), as LUNA16 has them.
+"""Reads and writes MetaImage headers: ``.mhd`` files, and ``.mha`` files, which hold voxels too.
 
 ``TransformMatrix`` lists the world directions of the index axes one after another: it is ITK's
 direction matrix transposed (see itk::MetaImageIO), which matters as soon as axes are swapped.
@@ -38,20 +38,34 @@ def parse_header(text: str, source: str) -> Header:
     Parameters
     ----------
     text
-        Lines of ``Key = value``.
+        The text of the header, whose lines are ``Key = value``.
     source
-        Where it came from, for error messages.
+        The file that the text came from, for error messages.
 
     Returns
     -------
     header
-        The geometry and how the voxels are stored.
+        The geometry, and how the voxels are stored.
 
     Raises
     ------
     ValueError
         If a key is missing, a value is malformed, or the image is not a 3D scalar volume with
-        axis-aligned directions; the message names `source` and the key.
+        axis-aligned directions. The message names `source` and the key.
+
+    Examples
+    --------
+    >>> header = parse_header(
+    ...     '''NDims = 3
+    ...     DimSize = 512 512 120
+    ...     ElementSpacing = 0.5 0.5 2.5
+    ...     Offset = -128 -128 -300
+    ...     ElementType = MET_SHORT
+    ...     ElementDataFile = 1.2.826.raw''',
+    ...     source="1.2.826.mhd",
+    ... )
+    >>> header.geometry.size_xyz, header.dtype, header.data_file
+    ((512, 512, 120), dtype('int16'), '1.2.826.raw')
     """
     fields = _fields(text, source)
     for key in _REQUIRED:
@@ -100,19 +114,34 @@ def parse_header(text: str, source: str) -> Header:
 
 
 def format_header(geometry: Geometry, data_file: str) -> str:
-    """Write the header of an uncompressed int16 volume the way LUNA16's look.
+    """Make the header of an uncompressed int16 volume, in the form that LUNA16's headers have.
 
     Parameters
     ----------
     geometry
-        Size, spacing, origin and direction.
+        The size, spacing, origin and direction.
     data_file
-        Name of the ``.raw`` beside the header.
+        The name of the ``.raw`` file beside the header.
 
     Returns
     -------
     text
-        The ``.mhd``; its numbers give the same floats back.
+        The text of the ``.mhd`` file. Reading its numbers gives the same floats.
+
+    Examples
+    --------
+    >>> geometry = Geometry((512, 512, 120), (0.5, 0.5, 2.5), (-128.0, -128.0, -300.0))
+    >>> print(format_header(geometry, "1.2.826.raw"))  # doctest: +ELLIPSIS
+    ObjectType = Image
+    NDims = 3
+    ...
+    Offset = -128 -128 -300
+    ...
+    ElementSpacing = 0.5 0.5 2.5
+    DimSize = 512 512 120
+    ElementType = MET_SHORT
+    ElementDataFile = 1.2.826.raw
+    <BLANKLINE>
     """
     matrix = np.reshape(geometry.direction, (3, 3)).T.ravel()
     lines = {
@@ -149,7 +178,7 @@ def _fields(text: str, source: str) -> dict[str, str]:
 def _one_of(
     fields: Mapping[str, str], keys: tuple[str, ...], count: int, source: str
 ) -> tuple[float, ...]:
-    """Give the numbers that any of some keys of one meaning has."""
+    """Give the numbers of any key of several that mean the same."""
     found = {key: _numbers(fields, key, count, source) for key in keys if key in fields}
     if len(set(found.values())) > 1:
         values = ", ".join(f"{key} = {fields[key]}" for key in found)
@@ -162,7 +191,7 @@ def _one_of(
 
 
 def _refuse_other_numbers(fields: Mapping[str, str], source: str) -> None:
-    """Raise where the stored numbers are said to be no intensities: ITK does not convert them."""
+    """Refuse a header that converts stored numbers to intensities: ITK ignores the conversion."""
     for key, neutral in _INTENSITY.items():
         if key in fields and _numbers(fields, key, 1, source) != (neutral,):
             msg = f"{source}: Expected {key} of {neutral:g}. Received: {fields[key]}"
@@ -170,11 +199,11 @@ def _refuse_other_numbers(fields: Mapping[str, str], source: str) -> None:
 
 
 def _data_file(name: str, source: str) -> str:
-    """Give the voxels' file, beside the header; LOCAL is the header's own, behind its text."""
+    """Give the name of the voxels' file; LOCAL means the header's own file, after its text."""
     if name.upper() == LOCAL:
         return LOCAL
     path = PurePosixPath(name)
-    # `./a.raw` is a.raw; PurePosixPath drops the dot.
+    # PurePosixPath drops the dot of `./a.raw`.
     if name in ("", ".", "..", "LIST") or len(path.parts) != 1 or "\\" in name or "%" in name:
         msg = (
             f"{source}: Expected ElementDataFile to name one file beside the header, or LOCAL. "
@@ -185,7 +214,7 @@ def _data_file(name: str, source: str) -> str:
 
 
 def _data_start(fields: Mapping[str, str], is_compressed: bool, source: str) -> int:
-    """Give the bytes to pass over in the voxels' file."""
+    """Give the number of bytes before the voxels in their file."""
     text = fields.get("HeaderSize", "0")
     is_number = text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 19
     start = int(text) if is_number else AT_END - 1
@@ -203,7 +232,7 @@ def _expect(fields: Mapping[str, str], key: str, valid: set[str], source: str) -
 
 
 def _is_true(fields: Mapping[str, str], key: str) -> bool:
-    """Whether a flag is set, as MetaIO reads it: by the first letter alone."""
+    """Whether a flag is set. Like MetaIO, look at its first letter only."""
     return fields.get(key, "").startswith(("T", "t", "1"))
 
 
@@ -227,7 +256,7 @@ def _join(numbers: object) -> str:
 
 
 def _orientation(matrix: np.ndarray) -> str:
-    """Letters of where each index axis comes from: LUNA16's identity is RAI."""
+    """Give the letters of the sides where the index axes begin; the identity matrix gives RAI."""
     letters = ""
     for direction in np.reshape(matrix, (3, 3)):
         axis = int(np.argmax(np.abs(direction)))

@@ -1,7 +1,8 @@
-"""The one door to scans: those of an archive or a folder, and the slices that are needed of them.
+"""The entry to all scans: lists the scans of an archive or a folder, and reads their slices.
 
-Nothing is unpacked to disk. No more than a slice is in memory unless the caller keeps it; of a
-volume that is stored in coronal or sagittal order, the whole while its slices are read.
+Nothing is unpacked to disk. Only one slice is in memory at a time, unless the caller keeps more. A
+volume that is stored in coronal or sagittal order is the exception: it is in memory as a whole
+while its slices are read.
 """
 
 from __future__ import annotations
@@ -32,21 +33,35 @@ def list_scans(path: Path) -> list[Scan]:
     Parameters
     ----------
     path
-        A ``subset{k}.zip``, as `nodules.scans.archive.list_archive` reads, or a folder, as
-        `nodules.scans.folder.list_folder` does.
+        An archive ``subset{k}.zip`` (see `nodules.scans.archive.list_archive`), or a folder (see
+        `nodules.scans.folder.list_folder`).
 
     Returns
     -------
     scans
-        In the order of their series UIDs.
+        The scans, in the order of their series UIDs.
 
     Raises
     ------
     FileNotFoundError
-        If there is neither.
+        If there is no such archive or folder.
     ValueError
         If there is no scan, a header is malformed or disagrees with its voxels, or a series UID
         comes twice.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((4, 4, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     volume = Volume("1.2.826", geometry, np.zeros((3, 4, 4), np.int16))
+    ...     write_archive(archive, "subset0", [volume])
+    ...     scans = list_scans(archive)
+    >>> [(scan.seriesuid, scan.header.geometry.size_xyz) for scan in scans]
+    [('1.2.826', (4, 4, 3))]
     """
     return list_folder(path) if path.is_dir() else list_archive(path)
 
@@ -57,9 +72,9 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
     Parameters
     ----------
     scan
-        From `list_scans`.
+        The scan, from `list_scans`.
     z_indices
-        Which slices: distinct, ascending, each in 0 .. slices - 1.
+        The indices of the slices: distinct, ascending, each in 0 .. slices - 1.
 
     Returns
     -------
@@ -69,7 +84,21 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
     Raises
     ------
     ValueError
-        As `stream_slices`.
+        For the same reasons as `stream_slices`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((2, 2, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> voxels_hu = np.arange(12, dtype=np.int16).reshape(3, 2, 2)
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     write_archive(archive, "subset0", [Volume("1.2.826", geometry, voxels_hu)])
+    ...     slices_hu = read_slices(list_scans(archive)[0], [0, 2])
+    >>> slices_hu.tolist()
+    [[[0, 1], [2, 3]], [[8, 9], [10, 11]]]
     """
     _, rows, columns = scan.header.geometry.shape_zyx
     slices_hu = np.empty((len(z_indices), rows, columns), dtype=np.int16)
@@ -81,29 +110,43 @@ def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
 def stream_slices(scan: Scan, z_indices: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
     """Read axial slices of a scan one after another, opening it once.
 
-    Of uncompressed voxels only these slices are read. A compressed member is inflated to its end,
-    so that its checksum is verified whatever slices are asked for; slices that are not are passed
-    over.
+    If the voxels are not compressed, only these slices are read. A compressed member is inflated to
+    its end, so that its checksum is always verified; the other slices are skipped.
 
     Parameters
     ----------
     scan
-        From `list_scans`.
+        The scan, from `list_scans`.
     z_indices
-        Which slices: distinct, ascending, each in 0 .. slices - 1.
+        The indices of the slices: distinct, ascending, each in 0 .. slices - 1.
 
     Yields
     ------
     z
-        Of `z_indices`, in their order.
+        The index of a slice, in the order of `z_indices`.
     slice_hu
-        int16 of shape (rows, columns), HU.
+        The slice, int16 of shape (rows, columns), HU.
 
     Raises
     ------
     ValueError
-        If the voxels are damaged, short or long, or do not fit int16; the message names the member.
-        If the slices asked for are not ascending or not in the volume.
+        If the voxels are damaged, too few or too many, or do not fit int16 (the message names the
+        member), or if `z_indices` are not ascending or not in the volume.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((2, 2, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> voxels_hu = np.arange(12, dtype=np.int16).reshape(3, 2, 2)
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     write_archive(archive, "subset0", [Volume("1.2.826", geometry, voxels_hu)])
+    ...     for z, slice_hu in stream_slices(list_scans(archive)[0], [0, 2]):
+    ...         print(z, slice_hu.max())
+    0 3
+    2 11
     """
     n_slices = scan.header.geometry.size_xyz[2]
     if any(low >= high for low, high in pairwise([-1, *z_indices, n_slices])):
@@ -149,7 +192,7 @@ def _read(
     header = scan.header
     _, rows, columns = header.stored.shape_zyx
     slice_bytes = header.slice_bytes
-    # In a zip, bytes before the voxels are a part of the member.
+    # In a zip, the bytes before the voxels are a part of the member.
     before = header.skipped_bytes + (header.data_start if scan.kind == "zip" else 0)
     position = source.skip(before) - before
     for z in z_indices:

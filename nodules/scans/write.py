@@ -1,4 +1,4 @@
-"""Writing archives the way LUNA16's are laid out, always the same bytes for the same scans."""
+"""Writes archives with LUNA16's layout. The same scans always give the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nodules.scans.metaimage import format_header
 
 # The earliest date that a zip can hold: a member's own date would change the bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
-# Noise hardly shrinks at higher levels, and takes several times as long.
+# Higher levels take several times as long and hardly shrink noisy voxels further.
 _COMPRESS_LEVEL = 1
 
 
@@ -27,11 +27,11 @@ class Volume:
     Parameters
     ----------
     seriesuid
-        Its id.
+        The series UID, which becomes the name of its files.
     geometry
-        Size, spacing, origin and direction.
+        The size, spacing, origin and direction.
     voxels_hu
-        int16 of shape `geometry.shape_zyx`, HU.
+        The voxels, int16 of shape `geometry.shape_zyx`, HU.
     """
 
     seriesuid: str
@@ -40,16 +40,27 @@ class Volume:
 
 
 def write_archive(path: Path, folder: str, volumes: Iterable[Volume]) -> None:
-    """Write a ``subset{k}.zip``.
+    """Write an archive ``subset{k}.zip``.
 
     Parameters
     ----------
     path
-        The archive, written whole or not at all.
+        The archive to write, completely or not at all.
     folder
-        Name of the folder inside it.
+        The name of the folder inside the archive.
     volumes
-        In the order to write them; one at a time is held.
+        The scans, in the order in which they are written. Only one is in memory at a time.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> geometry = Geometry((4, 4, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> volume = Volume("1.2.826", geometry, np.zeros((3, 4, 4), np.int16))
+    >>> with TemporaryDirectory() as name:
+    ...     path = Path(name, "subset0.zip")
+    ...     write_archive(path, "subset0", [volume])
+    ...     zipfile.ZipFile(path).namelist()
+    ['subset0/1.2.826.mhd', 'subset0/1.2.826.raw']
     """
     with (
         atomic_file(path) as partial,

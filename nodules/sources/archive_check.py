@@ -1,10 +1,10 @@
-"""Judge a LUNA16 archive without unpacking it.
+"""Checks a LUNA16 archive without unpacking it.
 
-An archive holds ``<folder>/<seriesuid>.mhd`` headers, each naming its voxels' file in the same
-folder: ``.raw``, or ``.zraw`` where the header says ``CompressedData = True``.
+An archive holds headers ``<folder>/<seriesuid>.mhd``. Each names the file of its voxels in the same
+folder: ``.raw``, or ``.zraw`` if the header says ``CompressedData = True``.
 
-`zipfile` stops reading a member where its stated size ends, so a member that goes on past it looks
-whole as long as the CRC is of the part that was read. So every member is inflated to its real end.
+`zipfile` stops reading a member at its stated size. A member that is longer therefore looks whole
+if the CRC is that of the part that was read. Here, every member is inflated to its real end.
 """
 
 from __future__ import annotations
@@ -41,25 +41,26 @@ def check_archive(
 ) -> None:
     """Refuse an archive that does not hold whole scans.
 
-    Checked from the central directory and the headers: members are stored or deflated, not
-    encrypted, named once, inside their folder, do not overlap, and agree with their own local
-    header; each ``.mhd`` has its voxel file, of just the size that ``DimSize`` and ``ElementType``
-    make, and each voxel file its ``.mhd``.
+    The central directory and the headers are checked. Members must be stored or deflated, not
+    encrypted, named once, and inside the archive's folder; they must not overlap, and must agree
+    with their own local headers. Each ``.mhd`` must have its voxel file, whose size is that of
+    ``DimSize`` and ``ElementType``, and each voxel file must have its ``.mhd``.
 
     Parameters
     ----------
     path
         A zip archive.
     full
-        Also inflate every member, in constant memory: its length and CRC must be as stated, and
-        a ``.zraw`` must inflate to the size that its header makes.
+        Whether to inflate every member too, in constant memory. Its length and CRC must then be
+        those that are stated, and a ``.zraw`` must inflate to the size that its header implies.
     tick
-        Called now and then while members inflate; whatever it raises ends the check.
+        A function that is called from time to time while members are inflated. An exception that it
+        raises ends the check.
 
     Raises
     ------
     ValueError
-        Naming the archive and the member.
+        If a check fails. The message names the archive and the member.
     FileNotFoundError
         If there is no archive.
     """
@@ -81,7 +82,7 @@ def check_archive(
 
 @dataclass(frozen=True)
 class _Member:
-    """A member as the central directory has it."""
+    """A member, as described by the central directory."""
 
     archive: Path
     file: BinaryIO
@@ -93,18 +94,18 @@ class _Member:
 
     @property
     def is_header(self) -> bool:
-        # What a system has put beside the scans is none, whatever it is called.
+        # A file that an operating system has added is no header, whatever its name.
         return self.path.suffix.lower() == ".mhd" and not is_clutter(self.path)
 
     def refuse(self, expected: str, received: str) -> NoReturn:
         name = self.info.orig_filename
-        # A name may hold anything, line breaks too.
+        # A name may hold any characters, even line breaks.
         shown = name if name.isprintable() else repr(name)
         msg = f"{self.archive}: {shown}: Expected {expected}. Received: {received}"
         raise ValueError(msg)
 
     def payload_start(self) -> int:
-        """Read the local header, see that it agrees, and return where the payload starts."""
+        """Read the local header, check that it agrees, and return where the payload starts."""
         info, header = self.info, read_local_header(self.file, self.info)
         if (header.flags | info.flag_bits) & ~_PLAIN_FLAGS:
             self.refuse("plain members", f"an encrypted or special one (flags {header.flags:#06x})")
@@ -155,7 +156,7 @@ def _check_directory(members: list[_Member], directory_start: int) -> None:
 
 
 def _check_scans(archive: Path, members: list[_Member]) -> dict[str, Header]:
-    """See that headers and voxel files are one to one; return the headers by the voxel files."""
+    """Check that each voxel file has one header; return the headers by the voxel files."""
     member_of = {member.info.filename: member for member in members}
     header_of: dict[str, Header] = {}
     for scan in list_archive(archive):

@@ -1,7 +1,7 @@
 """The command that compares LUNA16's archives with their pinned checksums.
 
-``nodules verify [FOLDER]``. What takes long to import is imported when the command runs, so that
-its help comes at once.
+``nodules verify [FOLDER]``. Modules that take long to import are imported when the command runs, so
+that its help appears at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Parameters
     ----------
     parser
-        To which they are added.
+        The parser that receives the arguments.
     """
     parser.add_argument(
         "folder",
@@ -50,18 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what each archive is.
+    """Compare the archives with their checksums, and print the result for each.
 
     Parameters
     ----------
     options
-        The arguments' values.
+        The values of the arguments that `add_arguments` adds.
 
     Raises
     ------
     SystemExit
-        With one line that says why, if an archive is missing or not as pinned, or if there is no
-        checksum to compare it with.
+        If an archive is missing, does not have its pinned checksum, or there is no checksum to
+        compare it with. The message is one line that says why.
     """
     try:
         _verify(options)

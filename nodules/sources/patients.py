@@ -1,8 +1,8 @@
-"""Whose the scans of a folder are: the folder's own word, and LIDC-IDRI's.
+"""Finds the patient of each scan of a folder: from the folder's own table, or from LIDC-IDRI.
 
-LUNA16's scans are LIDC-IDRI's, whose patients are known. A folder may call them otherwise, to
-anonymise them say, but each patient of LIDC-IDRI stays one patient: who is two could train and
-test at once.
+LUNA16's scans come from LIDC-IDRI, whose patients are known. A folder may give them other names,
+for example to anonymise them. But each patient of LIDC-IDRI must stay one patient: otherwise scans
+of this patient could be in the training and the test part at once.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ _log = logging.getLogger(__name__)
 
 
 def decide_patients(own: pd.DataFrame | None, held: pd.Series, path: TablePath) -> pd.DataFrame:
-    """Give every scan of a folder its patient. Patients of LIDC-IDRI that are joined are warned of.
+    """Give every scan of a folder its patient. Warn if patients of LIDC-IDRI are joined.
 
     Parameters
     ----------
     own
         The folder's ``patients.csv``, read by `nodules.luna16.tables.read_table`, or None.
     held
-        The folder's series UIDs.
+        The series UIDs of the folder's scans.
     path
-        Of ``patients.csv``, for messages.
+        The path of ``patients.csv``, for messages.
 
     Returns
     -------
     patients
-        ``seriesuid`` and ``patient`` of the scans held, by series UID: the folder's own word first,
-        then LIDC-IDRI's.
+        ``seriesuid`` and ``patient`` of the folder's scans, in the order of the series UIDs. The
+        folder's own table has priority over LIDC-IDRI.
 
     Raises
     ------
     ValueError
-        If a scan has no patient, two patients have names that are likely one, a patient of
-        LIDC-IDRI would be two, or one is called by the name of another.
+        If a scan has no patient, the names of two patients are likely the same one, a patient of
+        LIDC-IDRI would become two, or a patient has the name of another patient of LIDC-IDRI.
     """
     official = official_scans()[["seriesuid", "patient"]]
     known = pd.concat([own, official]).drop_duplicates("seriesuid", keep="first")
@@ -58,7 +58,7 @@ def decide_patients(own: pd.DataFrame | None, held: pd.Series, path: TablePath) 
 
 
 def _compare(patients: pd.DataFrame, own: pd.DataFrame, path: TablePath) -> None:
-    """Refuse a folder's own patients where they are likely others than it says."""
+    """Refuse a folder's own patients if they contradict LIDC-IDRI or each other."""
     line_of = {uid: f"line {line}" for line, uid in own["seriesuid"].items()}
     told = {
         uid: f"{name!a} of {uid} ({line_of.get(uid, 'as LIDC-IDRI has it')})"

@@ -1,1 +1,1 @@
-"""Who trains, validates and tests, and the audit that nothing leaks."""
+"""Divides patients into training, validation and test parts, and checks that nothing leaks."""

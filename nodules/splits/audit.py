@@ -1,7 +1,7 @@
-"""The audit that no patient, scan or nodule is in two parts.
+"""Checks that no patient, scan or nodule is in two parts.
 
-Scans of one patient look alike, and the same nodule shows in all of them: a model that trained on
-one has seen the other.
+The scans of a patient look alike and show the same nodules: a model that was trained on one of them
+has, in effect, seen the others.
 """
 
 from __future__ import annotations
@@ -10,38 +10,39 @@ import numpy as np
 import pandas as pd
 
 PARTS = ("train", "validation", "test")
-# Nodules that differ by less in place and diameter are one. Of LUNA16's 1,186, the two nearest of
-# all scans differ by 1.1 mm in place and by more in both.
+# Two nodules are the same one if each coordinate and the diameter differ by at most this much. In
+# LUNA16, the two nearest nodules over all scans are 1.1 mm apart.
 NODULE_MM = 0.1
 _NODULE = ["nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm"]
 
 
 class LeakError(ValueError):
-    """A patient, a scan or a nodule is in two parts."""
+    """Raised if a patient, a scan or a nodule is in two parts."""
 
 
 def audit(patches: pd.DataFrame, parts: pd.Series) -> dict[str, dict[str, int]]:
-    """Check that nothing is in two parts and that every part can be used; count what each holds.
+    """Check that nothing is in two parts and that every part can be used, and count the contents.
 
-    A nodule is told by where it is and how large, to `NODULE_MM`, so that a scan that is there
-    twice under two ids is caught too.
+    Nodules are identified by their position and diameter, to within `NODULE_MM`. A scan that is
+    there twice, under two ids, is therefore found too.
 
     Parameters
     ----------
     patches
         Rows of the patches' index.
     parts
-        The part of each row, of `PARTS`.
+        The part of each row, one of `PARTS`.
 
     Returns
     -------
     counts
-        By part: ``patients``, ``scans``, ``nodules``, ``positives`` and ``negatives``.
+        For each part: ``patients``, ``scans``, ``nodules``, ``positives`` and ``negatives``.
 
     Raises
     ------
     LeakError
-        Naming the first patient, scan or nodule in two parts, and how many there are.
+        If a patient, scan or nodule is in two parts. The message names the first, and says how many
+        there are.
     ValueError
         If a part has no positive or no negative.
     """
@@ -72,24 +73,26 @@ def audit(patches: pd.DataFrame, parts: pd.Series) -> dict[str, dict[str, int]]:
 
 
 def assign_parts(index: pd.DataFrame, part_of: dict[str, str]) -> pd.DataFrame:
-    """Add the column ``part`` to an index, audited.
+    """Add the column ``part`` to an index, and audit it.
 
     Parameters
     ----------
     index
-        From `nodules.patches.read.read_index`.
+        The index, from `nodules.patches.read.read_index`.
     part_of
-        Patient to part.
+        The part of each patient.
 
     Returns
     -------
     index
-        With ``part``.
+        The same index with the column ``part``.
 
     Raises
     ------
+    LeakError
+        If a patient, scan or nodule is in two parts.
     ValueError
-        If a patient has no part; `LeakError` if something is in two.
+        If a patient has no part, or a part has no positive or no negative.
     """
     parts = index["patient"].map(part_of)
     if parts.isna().any():
@@ -101,10 +104,10 @@ def assign_parts(index: pd.DataFrame, part_of: dict[str, str]) -> pd.DataFrame:
 
 
 def _refuse_leaked_nodules(nodules: pd.DataFrame) -> None:
-    """Refuse nodules that are alike and in two parts; one row a nodule."""
+    """Refuse nodules that are the same but in two parts. Each row is a nodule."""
     if nodules.empty:
         return
-    # Imported late: only this needs SciPy.
+    # Imported here, because only this function needs SciPy.
     from scipy.spatial import KDTree
 
     pairs = KDTree(nodules[_NODULE]).query_pairs(NODULE_MM, p=np.inf, output_type="ndarray")

@@ -1,8 +1,8 @@
-"""Cross-validation: patients in groups, each of which is tested by one fold.
+"""Cross-validation: patients are divided into groups, and each group is the test part of one fold.
 
-In the i-th fold the i-th group tests, the next one validates, and the others train. So every
-patient is tested once, by a network that neither learnt from that patient nor was stopped or tuned
-by it.
+In the i-th fold, the i-th group is the test part, the next group is the validation part, and all
+others are the training part. Every patient is therefore tested once, by a network that was neither
+trained nor stopped nor tuned on that patient.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from nodules.splits.parts import home_subsets, split_by_patient
 
 
 def deal_groups(scans: pd.DataFrame, folds: Sequence[int], seed: int) -> dict[str, int]:
-    """Deal patients into one group a fold at random, so that the groups have like many nodules.
+    """Divide patients into one group per fold at random, with similar numbers of nodules.
 
     Parameters
     ----------
     scans
-        One row a scan: ``patient`` and ``nodules``, how many it has.
+        One row for each scan: ``patient``, and ``nodules``, the number of its nodules.
     folds
-        The groups' numbers.
+        The numbers of the groups.
     seed
-        Of the order among patients with equally many nodules.
+        The seed of the order among patients with equally many nodules.
 
     Returns
     -------
     group_of
-        Patient to group.
+        The group of each patient.
     """
     shares = {str(fold): 1 / len(folds) for fold in folds}
     return {patient: int(group) for patient, group in split_by_patient(scans, shares, seed).items()}
 
 
 def official_groups(scans: pd.DataFrame, folds: Sequence[int]) -> dict[str, int]:
-    """Take LUNA16's subsets for groups; a patient in two subsets goes with the lower one.
+    """Use LUNA16's subsets as groups. A patient in two subsets goes to the lower one.
 
     Parameters
     ----------
     scans
-        One row a scan: ``patient`` and ``subset``.
+        One row for each scan: ``patient`` and ``subset``.
     folds
-        The subsets, all of those in `scans`: a patient of another would be tested by no fold.
+        All subsets in `scans`. A patient of any other subset would not be tested by a fold.
 
     Returns
     -------
     group_of
-        Patient to group.
+        The group of each patient.
 
     Raises
     ------
     ValueError
-        If the folds are not the subsets.
+        If the folds are not the subsets in `scans`.
     """
     held = sorted(scans["subset"].unique().tolist())
     if sorted(folds) != held:
@@ -64,19 +64,21 @@ def official_groups(scans: pd.DataFrame, folds: Sequence[int]) -> dict[str, int]
 
 
 def rotate(group_of: Mapping[str, int], folds: Sequence[int]) -> dict[str, dict[str, str]]:
-    """Send the groups to parts, in every fold to other ones.
+    """Assign the groups to parts, differently in every fold.
 
     Parameters
     ----------
     group_of
-        Patient to group.
+        The group of each patient.
     folds
-        The groups' numbers, at least 3, in the order in which they follow each other.
+        The numbers of the groups, at least 3. In each fold, the group after the test group is the
+        validation group.
 
     Returns
     -------
     parts_by_fold
-        The fold's number, as text, to patient to part: as ``folds`` in ``split.json``.
+        For each fold's number, as text, the part of each patient: the form of ``folds`` in
+        ``split.json``.
     """
     parts_by_fold = {}
     for position, fold in enumerate(folds):
@@ -90,24 +92,25 @@ def rotate(group_of: Mapping[str, int], folds: Sequence[int]) -> dict[str, dict[
 def audit_folds(
     patches: pd.DataFrame, parts_by_fold: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """Audit every fold by itself, and that each patient is tested by exactly one.
+    """Audit every fold by itself, and check that each patient is tested by exactly one fold.
 
     Parameters
     ----------
     patches
         Rows of the patches' index.
     parts_by_fold
-        Of `rotate`.
+        The parts of the patients in each fold, from `rotate`.
 
     Returns
     -------
     counts
-        By fold what `nodules.splits.audit.audit` counts.
+        For each fold, the counts from `nodules.splits.audit.audit`.
 
     Raises
     ------
     LeakError
-        If something is in two parts of a fold, or a patient is tested never or twice.
+        If a patient, scan or nodule is in two parts of a fold, or a patient is not tested by
+        exactly one fold.
     ValueError
         If a part of a fold has no positive or no negative.
     """

@@ -1,6 +1,6 @@
-"""Patients to parts: train, validation and test.
+"""Assigns patients to the parts train, validation and test.
 
-A patient is the smallest thing that is ever split; `nodules.splits.audit` says why.
+The scans of a patient are never divided between parts; `nodules.splits.audit` says why.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import pandas as pd
 
 
 def split_by_patient(scans: pd.DataFrame, shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Send patients to parts at random, so that the parts have like shares of the nodules.
+    """Assign patients to parts at random, so that each part gets its share of the nodules.
 
-    Patients go, those with most nodules first and in random order among equals, each to the part
-    that is furthest below its share: of nodules for patients who have any, of patients for the
-    others.
+    The patients are taken in the order of their numbers of nodules, largest first, and at random
+    among equals. Each patient goes to the part that is furthest below its share. For patients with
+    nodules, the share is that of the nodules; for patients without, that of the patients.
 
     Parameters
     ----------
     scans
-        One row a scan: ``patient`` and ``nodules``, how many it has.
+        One row for each scan: ``patient``, and ``nodules``, the number of its nodules.
     shares
-        Share of each part, sum 1.
+        The share of each part. The shares sum to 1.
     seed
-        Of the order among patients with equally many nodules.
+        The seed of the order among patients with equally many nodules.
 
     Returns
     -------
     part_of
-        Patient to part.
+        The part of each patient.
     """
     nodules = scans.groupby("patient")["nodules"].sum().sort_index()
     shuffled = nodules.sample(frac=1, random_state=np.random.default_rng(seed))
@@ -49,22 +49,22 @@ def split_by_patient(scans: pd.DataFrame, shares: Mapping[str, float], seed: int
 def split_by_fold(
     scans: pd.DataFrame, validation: int, test: int
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Send patients to parts by LUNA16's official folds: a fold is a subset.
+    """Assign patients to parts by LUNA16's official folds. Each fold is a subset.
 
-    The folds leak: LIDC-IDRI-0332 has scans in subsets 2 and 6. Such a patient goes, with all
-    scans, to the part of the lowest of the subsets.
+    The folds leak: LIDC-IDRI-0332 has scans in subsets 2 and 6. All scans of such a patient go to
+    the part of the lowest of the subsets.
 
     Parameters
     ----------
     scans
-        One row a scan: ``seriesuid``, ``patient`` and ``subset``.
+        One row for each scan: ``seriesuid``, ``patient`` and ``subset``.
     validation, test
-        The subsets to validate and to test on; all others train.
+        The subsets for validation and for testing; all others are for training.
 
     Returns
     -------
     part_of
-        Patient to part.
+        The part of each patient.
     moved
         The scans that are not in the part of their own subset: ``seriesuid``, ``patient``,
         ``subset``, ``from`` and ``to``.
@@ -72,7 +72,7 @@ def split_by_fold(
     Raises
     ------
     ValueError
-        If there is no scan of a fold.
+        If there is no scan in one of the two folds.
     """
     for key, fold in (("validation", validation), ("test", test)):
         if not (scans["subset"] == fold).any():
@@ -97,12 +97,12 @@ def home_subsets(scans: pd.DataFrame) -> dict[str, int]:
     Parameters
     ----------
     scans
-        One row a scan: ``patient`` and ``subset``.
+        One row for each scan: ``patient`` and ``subset``.
 
     Returns
     -------
     home_of
-        Patient to subset, by patient.
+        The subset of each patient, in the order of the patients.
     """
     home = scans.groupby("patient")["subset"].min().sort_index()
     return {str(patient): int(subset) for patient, subset in home.items()}

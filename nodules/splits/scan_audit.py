@@ -1,6 +1,6 @@
-"""The audit that no scan is there twice and no patient has two names, over all subsets.
+"""Checks that over all subsets no scan is there twice and no patient has two ids.
 
-It looks at every scan, those without patches too: they are searched and scored.
+All scans are checked, even those without patches, because they are searched and scored too.
 """
 
 from __future__ import annotations
@@ -17,23 +17,26 @@ _log = logging.getLogger(__name__)
 
 
 def audit_scans(scans: pd.DataFrame) -> list[dict[str, Any]]:
-    """Check that each scan is of one patient, whatever its id; warn of a patient's repeated scans.
+    """Check that each scan belongs to one patient, and warn about repeated scans of a patient.
+
+    Scans are compared by their ids and by their voxels.
 
     Parameters
     ----------
     scans
-        From `nodules.patches.read.read_scans`.
+        The list of scans, from `nodules.patches.read.read_scans`.
 
     Returns
     -------
     twins
-        Of each scan that comes under several ids of one patient: ``patient`` and ``seriesuids``.
+        The scans that a patient has under several series UIDs. For each: ``patient`` and
+        ``seriesuids``.
 
     Raises
     ------
     LeakError
-        If a scan is in two subsets or under two patients' names, or two scans or patients have ids
-        that are likely one.
+        If a scan is in two subsets or belongs to two patients, or the ids of two scans or of two
+        patients are likely the same one.
     """
     repeated = scans[scans["seriesuid"].duplicated(keep=False)]
     if len(repeated):
@@ -79,6 +82,6 @@ def _rows(scans: pd.DataFrame) -> list[tuple[str, str, int]]:
 
 
 def _told(row: tuple[str, str, int]) -> str:
-    """Name a scan; as ASCII, since letters that look alike are told apart."""
+    """Name a scan in ASCII, so that letters that look alike can be told apart."""
     uid, patient, subset = row
     return f"{uid!a} of {patient!a} in subset{subset}.zip"

@@ -1,4 +1,4 @@
-"""Reading ``split.json``: who is in which part, and which networks may search whose scans."""
+"""Reads ``split.json``: the part of each patient, and the networks that may search their scans."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from nodules.splits.audit import PARTS, LeakError
 
 
 def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
-    """Read the parts that the split stage decided on.
+    """Read the parts that the stage ``split`` has assigned.
 
     Parameters
     ----------
     path
-        ``split.json``: its ``patients`` maps each patient to a part, and its ``folds`` the number
-        of each fold of the cross-validation to such a map.
+        The file ``split.json``. Its ``patients`` maps each patient to a part, and its ``folds``
+        maps the number of each fold of the cross-validation to such a map.
     fold
-        Which fold's parts to read; None for those of ``patients``.
+        The number of the fold whose parts are read; None reads those of ``patients``.
 
     Returns
     -------
     part_of
-        Patient to part.
+        The part of each patient.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     LeakError
         If a patient is listed twice.
     ValueError
-        If the file is no split, has no such fold, or a part is none of `PARTS`.
+        If the file does not hold a split, has no such fold, or a part is not one of `PARTS`.
     """
     tree = _read_tree(path)
     if fold is None:
@@ -46,21 +46,22 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
 
 
 def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
-    """Decide which networks score which patient's scans: only such as never saw the patient.
+    """Decide which networks score each patient's scans: networks that have never seen the patient.
 
     Parameters
     ----------
     path
-        ``split.json``: ``patients`` and, with cross-validation, ``folds``, each fold's number to
-        its own map from patients to parts.
+        The file ``split.json``, with ``patients`` and, for cross-validation, ``folds``, which maps
+        the number of each fold to its own map from patients to parts.
     fold_tasks
-        Of which tasks each fold has a network. It takes both to search scans.
+        The tasks that each fold has a network for. Scans can be searched only with both networks.
 
     Returns
     -------
     folder_of
-        Patient to the networks' folder below ``models``: where folds have both, every patient to
-        ``fold{f}``, the one that tests him; otherwise test patients to ``""``. Others are absent.
+        For each patient that can be scored, the folder of the networks below ``models``. If folds
+        have both networks, these are all patients, each with the folder ``fold{f}`` of the fold
+        that tests the patient. Otherwise they are the test patients, with the folder ``""``.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
     LeakError
         If two folds test a patient.
     ValueError
-        If the file is no split, or has no folds where they have both networks.
+        If the file does not hold a split, or has no folds although each fold has both networks.
     """
     tree = _read_tree(path)
     part_of = _check_parts(path, tree["patients"])
