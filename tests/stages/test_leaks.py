@@ -99,11 +99,17 @@ def luna(made: Path, tmp_path: Path) -> Luna:
     return Luna(tmp_path / "luna")
 
 
+def warnings(caplog) -> list[str]:
+    """What is warned of, but that these scans are too small for a chest."""
+    records = (r for r in caplog.records if r.name != "nodules.scans.plausible")
+    return [record.getMessage() for record in records]
+
+
 def test_without_a_leak_all_goes_through_in_silence(luna: Luna, caplog):
     made = luna.split()
     assert len(made["patients"]) == 9
     assert made["twins"] == []
-    assert caplog.records == []
+    assert warnings(caplog) == []
 
 
 def respaced(image: sitk.Image) -> sitk.Image:
@@ -118,6 +124,7 @@ TWINS: dict[str, tuple[Callable[[sitk.Image], sitk.Image], bool]] = {
     "compressed": (lambda image: image, True),
     "flipped": (lambda image: sitk.Flip(image, [True, True, False]), False),
     "slices backwards": (lambda image: sitk.Flip(image, [False, False, True]), True),
+    "coronal": (lambda image: sitk.PermuteAxes(image, [0, 2, 1]), False),
     "another header": (respaced, False),
     "int32": (lambda image: sitk.Cast(image, sitk.sitkInt32), False),
     "float": (lambda image: sitk.Cast(image, sitk.sitkFloat32), True),
@@ -145,10 +152,9 @@ def test_one_scan_under_two_ids_of_one_patient_is_reported(luna: Luna, how: str,
     with caplog.at_level(logging.WARNING):
         made = luna.split()
     assert made["twins"] == [{"patient": "000", "seriesuids": ["1.0.0", "7.7"]}]
-    (record,) = caplog.records
-    assert record.getMessage() == (
+    assert warnings(caplog) == [
         "1 scans have the same voxels as another of their patient; the first is 7.7 of 000"
-    )
+    ]
 
 
 def test_a_nodule_under_two_ids_of_a_changed_scan(luna: Luna):
@@ -259,9 +265,9 @@ def test_a_candidate_of_class_0_on_a_nodule(luna: Luna, apart_mm: float, caplog)
     luna.plant("candidates_V2.csv", *((u, x + apart_mm, y, z, 0) for u, x, y, z in rows))
     with caplog.at_level(logging.WARNING):
         luna.split()
-    (record,) = caplog.records
+    (warning,) = warnings(caplog)
     expected = "candidates_V2.csv: 9 of 27 rows of class 0 lie on a nodule, the first at line 29: "
-    assert expected in record.getMessage()
+    assert expected in warning
     of = nodules.set_index("seriesuid")
     for subset in SUBSETS:
         own = luna.folder / f"patches/subset{subset}"
