@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from nodules.files import write_csv
 from nodules.luna16.tables import write_tables
 from nodules.networks.build import build_model
 from nodules.networks.file import save_model
+from nodules.params.file import load_params
 from nodules.params.sections import PhantomParams
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.patches.windows import cut_patches
@@ -27,6 +29,7 @@ from nodules.scans.geometry import Geometry
 from nodules.scans.write import Volume, write_archive
 from nodules.sources.phantom.archive import phantom_tables, write_subset
 from nodules.sources.phantom.plan import plan_scans
+from stages import detect
 from tests.places import ROOT
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -275,7 +278,13 @@ def test_the_stages_search_and_score_the_scans_of_test_patients_only(project):
     assert f"never saw the patient. Received: {scans['seriesuid'][0]} of {train}" in done.stderr
 
 
-def test_with_folds_the_stages_search_and_score_all_scans(project):
+def search_here() -> None:
+    pairs = zip(DETECT[::2], DETECT[1::2], strict=True)
+    words = {key.removeprefix("--"): Path(path) for key, path in pairs}
+    detect.main(Namespace(**words), load_params(Path("params.yaml")))
+
+
+def test_with_folds_the_stages_search_and_score_all_scans(project, monkeypatch):
     patients = pd.read_csv(project / "raw/patients.csv", dtype=str)["patient"].tolist()
     parts = ["test", "validation", "train"]
     folds = {
@@ -293,15 +302,16 @@ def test_with_folds_the_stages_search_and_score_all_scans(project):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"]}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    done = run(project, "detect", *DETECT)
-    assert done.returncode == 0, done.stderr
+    # In this process, which has TensorFlow and its settings already.
+    monkeypatch.setattr("nodules.detection.search.prepare_process", lambda environment: None)
+    monkeypatch.chdir(project)
+    search_here()
     # Folds without localizers search nothing: the one split's networks go over its test patient.
     scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
     assert scans[["patient", "networks"]].to_numpy().tolist() == [[patients[0], ""]]
     params["split"]["fold_tasks"].append("localizer")
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    done = run(project, "detect", *DETECT)
-    assert done.returncode == 0, done.stderr
+    search_here()
     scans = pd.read_csv(project / "detections/subset0.scans.csv").set_index("patient")
     assert scans["networks"].to_dict() == {p: f"fold{n}" for n, p in enumerate(patients)}
     # Each by the threshold of its fold.
