@@ -1,4 +1,4 @@
-"""Painting tubes and lesions into a volume, each within its own box, with edges a pixel wide."""
+"""Paints tubes and lesions into a volume, each within its own box, with edges one pixel wide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Volume = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Axes:
-    """Local coordinates of the voxel centres along each axis, evenly increasing, mm."""
+    """The local coordinates of the voxel centres along each axis, evenly increasing, mm."""
 
     x: Volume
     y: Volume
@@ -25,16 +25,16 @@ class Axes:
 
     @property
     def pixel_mm(self) -> float:
-        """In-plane distance of voxel centres."""
+        """The in-plane distance between voxel centres, mm."""
         return float(self.x[1] - self.x[0])
 
     @property
     def slice_mm(self) -> float:
-        """Distance of slices."""
+        """The distance between slices, mm."""
         return float(self.z[1] - self.z[0])
 
     def grids(self) -> tuple[Volume, Volume, Volume]:
-        """Broadcastable x, y, z of shapes (1, 1, X), (1, Y, 1), (Z, 1, 1)."""
+        """Give x, y, z for broadcasting, of shapes (1, 1, X), (1, Y, 1), (Z, 1, 1)."""
         return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
 
 
@@ -113,7 +113,7 @@ def paint_tubes(
 
 @dataclass(frozen=True)
 class _Shape:
-    """A lobulated ellipsoid whose volume and centroid are a given ball's, but for spicules."""
+    """A lobulated ellipsoid; without its spicules, it has a given ball's volume and centroid."""
 
     rotation: NDArray[np.float64]
     axes_mm: NDArray[np.float64]
