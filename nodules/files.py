@@ -1,13 +1,19 @@
 """Writes files and folders completely or not at all, with the same bytes for the same content.
 
-A writer works on a file or folder beside the final one, named ``.{stem}.partial{suffix}``, which
-git and DVC ignore. It gets the final name only when it is complete.
+A writer works on a file or folder beside the final one, named
+``.{stem}.{host}-{process}.partial{suffix}``, which git and DVC ignore. It gets the final name only
+when it is complete. Two processes that write the same thing do not meet, and what a killed process
+left is removed by the next.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +22,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+# Times that a folder is put in place, where other processes do the same.
+_SWAPS = 100
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR)
 
 
 @contextmanager
@@ -34,7 +44,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         format by the suffix. The block must make this file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial = _scratch(path, path.stem, path.suffix)
     try:
         yield partial
         partial.replace(path)
@@ -57,15 +67,55 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         The folder to fill instead.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _scratch(path, path.name, "")
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
+        _swap_in(partial, path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
+
+
+def _swap_in(partial: Path, path: Path) -> None:
+    for attempt in range(_SWAPS):
+        try:
+            _remove(path)
+            partial.replace(path)
+        except OSError as error:
+            # Another process may have put its own there meanwhile.
+            if error.errno not in _OCCUPIED or attempt == _SWAPS - 1:
+                raise
+        else:
+            return
+
+
+def _scratch(path: Path, stem: str, suffix: str) -> Path:
+    """Give a name that no other process writes to, and remove what dead ones left of theirs."""
+    host = re.sub(r"[^A-Za-z0-9]", "-", platform.node())
+    left = re.compile(re.escape(f".{stem}.{host}-") + r"(\d{1,9})" + re.escape(f".partial{suffix}"))
+    for sibling in path.parent.iterdir():
+        found = left.fullmatch(sibling.name)
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
+            _remove(sibling)
+    return path.with_name(f".{stem}.{host}-{os.getpid()}.partial{suffix}")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from nodules.params.file import load_params
 from nodules.params.sections import Params
+from nodules.process import end_when
+
+# DVC gives it to what it runs.
+_STAGE = "DVC_STAGE"
 
 
 def parser(stage: str) -> argparse.ArgumentParser:
@@ -33,7 +39,8 @@ def parser(stage: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Params], None]) -> None:
     """Run a stage; where its input is bad, end with one line that says why.
 
-    Warnings are a line each, on standard error.
+    Warnings are a line each, on standard error. SIGTERM ends a stage as Ctrl-C does, its workers
+    too; so does the end of the DVC that runs it.
 
     Parameters
     ----------
@@ -43,10 +50,51 @@ def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Param
         The stage, given its arguments and the parameters.
     """
     logging.basicConfig(format="warning: %(message)s")
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if _STAGE in os.environ:
+        _end_with_dvc()
     try:
         main(arguments, load_params(arguments.params))
     except (ValueError, OSError) as error:
         # One line, whatever a library's message looks like.
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except RecursionError:
+        sys.exit(
+            "error: Expected files of shallow structure. Received: one nested too deep to read"
+        )
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "none left"
+        sys.exit(f"error: Expected enough memory. Received: {reason}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def _end_with_dvc() -> None:
+    """End when DVC does, which hands no signal but Ctrl-C on to what it runs."""
+    process, parent = os.getpid(), os.getppid()
+    # Some shells replace themselves by the command, others wait for it.
+    if _is_of_stage(parent):
+        process, parent = parent, _parent_of(parent)
+    end_when(lambda: _parent_of(process) != parent)
+
+
+def _is_of_stage(process: int) -> bool:
+    """Tell whether a process is one that DVC has started to run this stage; Linux tells."""
+    stage = f"{_STAGE}={os.environ[_STAGE]}".encode()
+    try:
+        return stage in Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _parent_of(process: int) -> int:
+    if process == os.getpid():
+        return os.getppid()
+    try:
+        # After the name, which is in brackets and may hold anything: the state, then the parent.
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

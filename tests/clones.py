@@ -126,3 +126,14 @@ def make_clone(folder: Path) -> Clone:
     )
     clone.commit("reduced")
     return clone
+
+
+def make_stand_ins(folder: Path) -> Clone:
+    """Make a clone with `tests.pipeline.stand_in` in the place of every stage."""
+    clone = make_clone(folder)
+    for stage in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values():
+        (module,) = re.findall(r"python -m (\S+)", stage["cmd"])
+        path = folder / f"{module.replace('.', '/')}.py"
+        path.write_text("from tests.pipeline.stand_in import main\n\nmain()\n")
+    clone.commit("stand-ins")
+    return clone

@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-from tests.clones import STAGES, Clone, make_clone
+from tests.clones import STAGES, Clone, make_clone, make_stand_ins
 from tests.places import REAL
+
+Make = Callable[[Path], None]
 
 # A busy machine is no failure.
 settings.register_profile("no-deadline", deadline=None)
@@ -48,21 +52,82 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone that has run once; left as it is."""
-    clone = make_clone(tmp_path_factory.mktemp("first"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make], Path]:
+    """What makes a folder once, whichever of the test processes needs it first.
+
+    Those that wait have nothing to lose: all would else make the same. Left as it is made.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def share(name: str, make: Make) -> Path:
+        folder, made = common / name, common / f"{name}.made"
+        with FileLock(common / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return share
+
+
+def copied(run: Path, folder: Path) -> Clone:
+    shutil.copytree(run, folder, symlinks=True)
+    return Clone(folder)
+
+
+def run_once(clone: Clone) -> None:
     assert clone.repro() == STAGES
     clone.commit("run")
-    return clone
+
+
+@pytest.fixture(scope="session")
+def whole_run(shared: Callable[[str, Make], Path]) -> Path:
+    """A clone that has run once; nothing runs in it any more."""
+    return shared("whole_run", lambda folder: run_once(make_clone(folder)))
+
+
+@pytest.fixture(scope="session")
+def first(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A copy of it, to run in what changes nothing."""
+    return copied(whole_run, tmp_path_factory.mktemp("first") / "clone")
 
 
 @pytest.fixture
-def clone(first: Clone, tmp_path: Path) -> Clone:
-    """A copy of the clone that has run once, to change at will."""
-    shutil.copytree(first.folder, tmp_path / "clone", symlinks=True)
-    copy = Clone(tmp_path / "clone")
-    copy.run("dvc", "checkout", "-q")
-    return copy
+def clone(whole_run: Path, tmp_path: Path) -> Clone:
+    """A copy of it, to change at will."""
+    return copied(whole_run, tmp_path / "clone")
+
+
+@pytest.fixture
+def stand_ins(shared: Callable[[str, Make], Path], tmp_path: Path) -> Clone:
+    """A clone that has run once, whose stages only hash what they read; to change at will."""
+    run = shared("stand_ins", lambda folder: run_once(make_stand_ins(folder)))
+    return copied(run, tmp_path / "clone")
+
+
+@pytest.fixture
+def float64() -> Iterator[float]:
+    """Networks compute in float64, to compare two ways to compute the same; gives the bound.
+
+    A sum of n products is off by some sqrt(n) u of its size, u the unit roundoff, where roundings
+    are independent (N. Higham and T. Mary, "A new approach to probabilistic rounding error
+    analysis", SIAM J. Sci. Comput. 41, 2019), and each layer adds its own. In float32, u = 2^-24,
+    that is 5e-6 for three layers of 864 products and 5e-5 for VGG16; the order of sums, and so how
+    far two ways are apart, is the processor's. In float64, u = 2^-53, it is 1e-13 for VGG16 and
+    less for all others: for numbers of about 1, a bound of 1e-9 holds on any processor, after some
+    steps of training too, and every mistake is beyond it.
+    """
+    import keras
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield 1e-9
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 # The files that take longest, which two processes begin with.

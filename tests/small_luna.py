@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,12 @@ FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 POINT = ["seriesuid", *COORDINATES]
 
 
-def noise(seriesuid: str, size_xyz=(30, 26, 9), direction=IDENTITY, seed: int = 0) -> Volume:
+def noise(
+    seriesuid: str,
+    size_xyz: tuple[int, int, int] = (30, 26, 9),
+    direction: tuple[float, ...] = IDENTITY,
+    seed: int = 0,
+) -> Volume:
     geometry = Geometry(size_xyz, (0.7, 0.8, 2.0), (-11.5, 20.25, -300.0), direction)
     voxels = np.random.default_rng(seed).integers(-1000, 400, geometry.shape_zyx, np.int16)
     return Volume(seriesuid, geometry, voxels)
@@ -32,7 +38,7 @@ def itk_image(volume: Volume) -> sitk.Image:
     return image
 
 
-def points(rows: Sequence[tuple], last: str) -> pd.DataFrame:
+def points(rows: Sequence[tuple[Any, ...]], last: str) -> pd.DataFrame:
     """A table of (volume, index_xyz, value) with the indices as world coordinates."""
     return pd.DataFrame(
         [(v.seriesuid, *v.geometry.world_from_index(index), value) for v, index, value in rows],

@@ -1,11 +1,17 @@
+import fnmatch
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nodules.files import atomic_file, write_csv, write_json
+from nodules.files import atomic_file, atomic_folder, write_csv, write_json
+from tests.places import ROOT
 
 
 def test_json_has_sorted_keys_and_a_final_newline(tmp_path: Path) -> None:
@@ -84,3 +90,85 @@ def test_replacing_keeps_the_suffix_and_replaces(tmp_path: Path) -> None:
         np.save(temporary, np.arange(3))
     np.testing.assert_array_equal(np.load(path), [0, 1, 2])
     assert [p.name for p in path.parent.iterdir()] == ["a.npy"]
+
+
+def test_scratch_names_are_ignored_by_git_and_dvc(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "a.npy") as one, atomic_folder(tmp_path / "b") as other:
+        for ignored in (".gitignore", ".dvcignore"):
+            patterns = (ROOT / ignored).read_text(encoding="utf-8").split()
+            for partial in (one, other):
+                assert any(fnmatch.fnmatchcase(partial.name, pattern) for pattern in patterns)
+        one.touch()
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    host = "".join(c if c.isalnum() else "-" for c in platform.node())
+
+    def scratch(stem: str, process: int, suffix: str = "") -> Path:
+        return tmp_path / f".{stem}.{host}-{process}.partial{suffix}"
+
+    for process in (dead.pid, os.getppid(), os.getpid()):
+        scratch("a", process, ".npy").write_bytes(b"left")
+        scratch("b", process).mkdir()
+        (scratch("b", process) / "left").touch()
+    with atomic_file(tmp_path / "a.npy") as partial:
+        partial.write_bytes(b"new")
+    with atomic_folder(tmp_path / "b") as folder:
+        assert list(folder.iterdir()) == []
+    assert sorted(tmp_path.iterdir()) == sorted(
+        [
+            tmp_path / "a.npy",
+            tmp_path / "b",
+            scratch("a", os.getppid(), ".npy"),
+            scratch("b", os.getppid()),
+        ]
+    )
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from nodules.files import atomic_file, atomic_folder
+for _ in range(60):
+    with atomic_folder(Path("folder")) as folder:
+        for name in "abc":
+            (folder / name).write_text(sys.argv[1] * 9999)
+    with atomic_file(Path("file.txt")) as file:
+        file.write_text(sys.argv[1] * 9999)
+"""
+
+
+def test_processes_that_write_the_same_leave_it_whole(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITE, k], cwd=tmp_path, env=environment)
+        for k in "123"
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.txt", "folder"]
+    texts = {path.name: path.read_text() for path in (tmp_path / "folder").iterdir()}
+    assert len(texts) == 3
+    for text in (*texts.values(), (tmp_path / "file.txt").read_text()):
+        assert text == text[0] * 9999
+    assert len(set(texts.values())) == 1
+
+
+def test_a_full_disk_leaves_the_old_file_and_does_not_hinder_the_next_try(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("old")
+    fill = (
+        "import resource, signal, sys; from pathlib import Path; import pandas as pd;"
+        "from nodules.files import write_csv; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999));"
+        "write_csv(Path(sys.argv[1]), pd.DataFrame({'a': range(99999)}))"
+    )
+    line = [sys.executable, "-c", fill, str(path)]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "OSError: [Errno 27] File too large" in ended.stderr
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("t.csv", "old")]
+    write_csv(path, pd.DataFrame({"a": [1]}))
+    assert path.read_text() == "a\n1\n"

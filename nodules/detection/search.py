@@ -169,7 +169,7 @@ def detect_archive(
                 environment=tuple(sorted((environment or {}).items())),
             )
         )
-    kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers)
+    kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers, (_Found,))
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
     findings = findings.round(dict.fromkeys(_IN_MM, _DECIMALS_MM))

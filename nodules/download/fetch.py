@@ -12,8 +12,11 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from io import FileIO
 from pathlib import Path
 
 import requests
@@ -26,12 +29,15 @@ from nodules.download.retry import (
     StoppedError,
     TryAgainError,
     check_status,
+    in_time,
     retry,
+    without_secrets,
 )
 
 logger = logging.getLogger(__name__)
 
 _LOCK_POLL_S = 0.2
+_SLOWEST_BYTES_S = 1024
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ class _Download:
         self._mismatches = 0
         self._have = self._best = 0
         # Unbuffered: what was received and written outlives a killed process.
-        self._file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
+        self._file = _open(part)
         self._md5 = Md5Thread()
         self._bar = byte_bar(0, remote.name)
 
@@ -180,7 +186,7 @@ class _Download:
         self._mismatches += 1
         message = (
             f"Expected {self._remote.name} with md5 {self._remote.md5}. "
-            f"Received md5 {received} from {self._remote.url}"
+            f"Received md5 {received} from {without_secrets(self._remote.url)}"
         )
         if self._mismatches == 1:
             raise TryAgainError(message)
@@ -194,14 +200,17 @@ class _Download:
             if validator := self._known_validator():
                 headers["If-Range"] = validator
         url = self._remote.url
-        with requests.get(url, headers=headers, stream=True, timeout=self._timeout) as response:
+        ask = partial(requests.get, url, headers=headers, stream=True, timeout=self._timeout)
+        with in_time(ask, sum(self._timeout)) as response:
             check_status(response)
+            if self._have and _is_endless(response):
+                self._receive_beside(response)
+                return
             if response.status_code == requests.codes.partial_content:
                 self._check_continuation(response)
             else:
                 self._begin(response)
-            # read1 returns what one recv brought: a stall or a cut loses none of it.
-            while block := response.raw.read1(BLOCK_BYTES):
+            for block in self._blocks(response):
                 if self._have + len(block) > self._remote.size:
                     self._refuse_length("more")
                 self._write(block)
@@ -209,10 +218,47 @@ class _Download:
                 self._have += len(block)
                 self._best = max(self._best, self._have)
                 self._bar.update(len(block))
-                self._check_stop()
         if self._have < self._remote.size:
             message = f"the connection ended after {self._have:,} bytes"
             raise TryAgainError(message)
+
+    def _blocks(self, response: requests.Response) -> Iterator[bytes]:
+        since, size = time.monotonic(), 0
+        # read1 returns what one recv brought: a stall or a cut loses none of it.
+        while block := response.raw.read1(BLOCK_BYTES):
+            yield block
+            self._check_stop()
+            size += len(block)
+            passed_s = time.monotonic() - since
+            if passed_s > self._timeout[1]:
+                if size < _SLOWEST_BYTES_S * passed_s:
+                    message = f"only {size:,} bytes came in {passed_s:.0f} s"
+                    raise TryAgainError(message)
+                since, size = time.monotonic(), 0
+
+    def _receive_beside(self, response: requests.Response) -> None:
+        """Take a reply of unknown length that starts over: the file, or a page about an error."""
+        logger.warning("%s: the server starts over, of unknown length", self._remote.name)
+        beside, size = self._part.with_suffix(".anew"), 0
+        try:
+            with beside.open("wb") as file:
+                for block in self._blocks(response):
+                    size += len(block)
+                    if size > self._remote.size:
+                        self._refuse_length("more")
+                    file.write(block)
+            if size < self._remote.size:
+                message = f"asked for bytes from {self._have:,}, received {size:,} from byte 0"
+                raise TryAgainError(message)
+            self._restart()
+            self._validator.unlink(missing_ok=True)
+            beside.replace(self._part)
+            self._file.close()
+            self._file = _open(self._part)
+            self._bar.close()
+            self.take_up_part()
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -226,6 +272,9 @@ class _Download:
     def _begin(self, response: requests.Response) -> None:
         """Take a reply that starts at byte 0, whatever was asked for."""
         length = response.headers.get("Content-Length", str(self._remote.size))
+        if not (length.isascii() and length.isdecimal()):
+            message = f"received Content-Length {length!r}"
+            raise TryAgainError(message)
         if int(length) != self._remote.size:
             self._refuse_length(f"{int(length):,}")
         if self._have:
@@ -267,6 +316,16 @@ class _Download:
     def _refuse_length(self, received: str) -> None:
         message = (
             f"Expected {self._remote.name} with {self._remote.size:,} bytes. Received {received} "
-            f"from {self._remote.url}: that is another file. {self.state()[1]}."
+            f"from {without_secrets(self._remote.url)}: that is another file. {self.state()[1]}."
         )
         raise ValueError(message)
+
+
+def _open(part: Path) -> FileIO:
+    return FileIO(os.open(part, os.O_RDWR | os.O_CREAT), "r+")
+
+
+def _is_endless(response: requests.Response) -> bool:
+    """Whether a reply starts at byte 0 and does not say how long it is."""
+    is_whole = response.status_code != requests.codes.partial_content
+    return is_whole and "Content-Length" not in response.headers

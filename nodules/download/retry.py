@@ -1,13 +1,17 @@
 """Ask a web server patiently: which failures to try again, how often, and after what pause."""
 
 import email.utils
+import json
 import logging
+import queue
 import random
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 import requests
 import urllib3
@@ -17,6 +21,8 @@ logger = logging.getLogger(__name__)
 USER_AGENT = f"lung-nodules/0.1 (LUNA16 pipeline) python-requests/{requests.__version__}"
 
 _PROGRESS_BYTES = 1 << 20
+# A thousand times a record of Zenodo's.
+_JSON_BYTES = 1 << 24
 _T = TypeVar("_T")
 
 
@@ -51,7 +57,8 @@ class Patience:
     connect_timeout_s
         Seconds to wait for a connection.
     stall_timeout_s
-        Seconds without a single byte after which a connection counts as stalled.
+        Seconds without a single byte after which a connection counts as stalled; so long may a
+        reply of the API take in whole, and a download may not bring less than 1 KiB/s.
     tries
         Give up after so many failures in a row that together brought less than 1 MiB.
     backoff_s, backoff_max_s
@@ -76,17 +83,92 @@ def get_json(url: str, patience: Patience) -> object:
     ------
     ConnectionError
         If the server refuses, or fails as often as `patience` allows.
+    ValueError
+        If the reply is larger than any record, or nested too deep.
     """
+    shown = without_secrets(url)
 
     def attempt() -> object:
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         timeout = (patience.connect_timeout_s, patience.stall_timeout_s)
-        with requests.get(url, headers=headers, timeout=timeout) as response:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
             check_status(response)
-            document: object = response.json()
-            return document
+            body = b"".join(_few(response, shown))
+        try:
+            document: object = json.loads(body)
+        except ValueError as error:
+            msg = f"no JSON: {error}"
+            raise TryAgainError(msg) from error
+        except RecursionError as error:
+            msg = f"{shown}: Expected a record. Received: JSON nested too deep"
+            raise ValueError(msg) from error
+        return document
 
-    return retry(attempt, url, patience, threading.Event(), lambda: (0, "Nothing was kept"))
+    return retry(
+        lambda: in_time(attempt, patience.stall_timeout_s),
+        shown,
+        patience,
+        threading.Event(),
+        lambda: (0, "Nothing was kept"),
+    )
+
+
+def _few(response: requests.Response, shown: str) -> Iterator[bytes]:
+    """Read a reply, inflated, of a size that one about files may have."""
+    size = 0
+    # read1 gives what one packet brought, and inflates no more than it is asked for.
+    while block := response.raw.read1(1 << 16, decode_content=True):
+        size += len(block)
+        if size > _JSON_BYTES:
+            msg = f"{shown}: Expected at most {_JSON_BYTES:,} bytes of JSON. Received: more"
+            raise ValueError(msg)
+        yield block
+
+
+def in_time(call: Callable[[], _T], limit_s: float) -> _T:
+    """Wait so long for a server, and no longer.
+
+    A socket's timeout starts anew with every byte, so a server that sends one at a time never runs
+    into it.
+
+    Parameters
+    ----------
+    call
+        What asks it. Where the time is over, its thread is left behind.
+    limit_s
+        Seconds.
+
+    Raises
+    ------
+    TryAgainError
+        If the time is over.
+    """
+    outcome: queue.Queue[Callable[[], _T]] = queue.Queue(1)
+
+    def work() -> None:
+        try:
+            result = call()
+        except BaseException as error:
+            outcome.put(partial(_raise, error))
+        else:
+            outcome.put(lambda: result)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        tell = outcome.get(timeout=limit_s)
+    except queue.Empty:
+        msg = f"the server took more than {limit_s:.0f} s to reply"
+        raise TryAgainError(msg) from None
+    return tell()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def without_secrets(text: str) -> str:
+    """Take passwords and queries, which may hold tokens, out of the URLs in a text."""
+    return re.sub(r"\?[^\s'\"]*", "?...", re.sub(r"[^\s/'\"@]*:?[^\s/'\"@]*@", "", text))
 
 
 def retry(
@@ -105,6 +187,10 @@ def retry(
             return attempt()
         except _TRANSIENT as error:
             failure = error
+            told = without_secrets(str(error))
+        except requests.RequestException as error:
+            message = f"Expected {what} whole. Received: {without_secrets(str(error))}"
+            raise ConnectionError(message) from error
         best, kept = state()
         if best - mark >= _PROGRESS_BYTES:
             failures, mark = 0, best
@@ -118,7 +204,7 @@ def retry(
                 else f"a request to wait {asked_s:.0f} s (wait_max_s is {patience.wait_max_s:.0f})"
             )
             message = (
-                f"Expected {what} whole. Received {reason}: {failure}. {kept}. "
+                f"Expected {what} whole. Received {reason}: {told}. {kept}. "
                 "Run the same command again to go on from there."
             )
             raise ConnectionError(message) from failure
@@ -126,7 +212,7 @@ def retry(
         pause_s = asked_s + backoff_s * random.uniform(0.5, 1.0)
         logger.warning(
             "%s: %s; %s; try %d of %d in %.1f s",
-            *(what, failure, kept, failures + 1, patience.tries, pause_s),
+            *(what, told, kept, failures + 1, patience.tries, pause_s),
         )
         stop.wait(pause_s)
 
@@ -136,7 +222,7 @@ def check_status(response: requests.Response) -> None:
     status = response.status_code
     if status in (requests.codes.ok, requests.codes.partial_content):
         return
-    reason = f"HTTP {status} {response.reason} from {response.url}"
+    reason = f"HTTP {status} {response.reason} from {without_secrets(response.url)}"
     if (
         status in (requests.codes.request_timeout, requests.codes.too_many_requests)
         or status >= 500

@@ -1,19 +1,31 @@
 """Results kept in a scratch folder until all are there, so that an interrupted run can go on.
 
 A result is found again by a key, a digest of all that decides it. So what was kept under other
-parameters, of other data or by other code is never taken; it is removed.
+parameters, of other data or by other code is never taken; it is removed. So is a file whose content
+is not what was written: a digest of it stands in its first line.
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
+import logging
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from nodules.files import atomic_file
+from nodules.jobs.packing import pack, unpack
+
+logger = logging.getLogger(__name__)
+
+# Longer than a process that was told to end takes to do so.
+_WAIT_S = 10.0
+_SUFFIX = ".kept"
+_LOCK = "lock"
 
 
 def digest(*parts: object) -> str:
@@ -32,42 +44,102 @@ def digest(*parts: object) -> str:
     total = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else repr(part).encode()
-        total.update(f"{len(data)}:".encode() + data)
+        total.update(f"{len(data)}:".encode())
+        total.update(data)
     return total.hexdigest()
 
 
 class Checkpoint:
-    """A folder of results.
+    """A folder of results, of one process at a time.
 
     Parameters
     ----------
     folder
-        Where to keep them, made when there is a first.
+        Where to keep them; made if need be, and this process' own until it ends or removes it.
     keys
         Of all results of this run. Those of others are removed.
+    classes
+        The dataclasses that results are made of, see `nodules.jobs.packing.pack`.
+
+    Raises
+    ------
+    ValueError
+        If another process works in the folder, and goes on to.
     """
 
-    def __init__(self, folder: Path, keys: Iterable[str]) -> None:
+    def __init__(self, folder: Path, keys: Iterable[str], classes: Sequence[type] = ()) -> None:
         self._folder = folder
-        wanted = {f"{key}.pickle" for key in keys}
-        for path in folder.iterdir() if folder.is_dir() else ():
+        self._classes = classes
+        self._lock = _own(folder)
+        wanted = {_LOCK, *(f"{key}{_SUFFIX}" for key in keys)}
+        for path in folder.iterdir():
             if path.name not in wanted:
-                path.unlink()
+                _remove(path)
 
     def __contains__(self, key: str) -> bool:
-        return self._path(key).is_file()
+        path = self._path(key)
+        if not os.path.lexists(path):
+            return False
+        try:
+            _read(path, key)
+        except (OSError, ValueError) as error:
+            logger.warning("%s; it is made again", error)
+            _remove(path)
+            return False
+        return True
 
     def __setitem__(self, key: str, result: object) -> None:
+        packed = pack(result)
         with atomic_file(self._path(key)) as partial, partial.open("wb") as file:
-            pickle.dump(result, file, protocol=5)
+            file.write(f"{digest(key, packed)}\n".encode())
+            file.write(packed)
+            file.flush()
+            # Or a power cut could leave the name, and not the content.
+            os.fsync(file.fileno())
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 (whatever was kept)
-        with self._path(key).open("rb") as file:
-            return pickle.load(file)
+        return unpack(_read(self._path(key), key), self._classes)
 
     def _path(self, key: str) -> Path:
-        return self._folder / f"{key}.pickle"
+        return self._folder / f"{key}{_SUFFIX}"
 
     def remove(self) -> None:
         """Remove the folder and all results."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release(force=True)
+
+
+def _own(folder: Path) -> FileLock:
+    """Hold a folder until this process ends: no two may write the same results."""
+    # One object a process: it may open a folder twice.
+    lock = FileLock(folder / _LOCK, is_singleton=True)
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=_WAIT_S)
+        except FileNotFoundError:
+            # The other process is done and has removed it.
+            continue
+        except Timeout as error:
+            msg = (
+                f"{folder}: Expected one process at a time. Received: another that works on the "
+                "same; wait for it, or end it"
+            )
+            raise ValueError(msg) from error
+        return lock
+
+
+def _read(path: Path, key: str) -> bytes:
+    data = path.read_bytes()
+    stated, _, packed = data.partition(b"\n")
+    if stated != digest(key, packed).encode():
+        msg = f"{path}: Expected what was kept there. Received: other content"
+        raise ValueError(msg)
+    return packed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

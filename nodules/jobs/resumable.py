@@ -44,6 +44,7 @@ def work_through(
     label: str,
     unit: str,
     workers: Workers,
+    classes: Sequence[type],
 ) -> Checkpoint:
     """Do all tasks that an interrupted run did not.
 
@@ -61,6 +62,8 @@ def work_through(
         Of the progress bar: what is done, and what a task is.
     workers
         Who does the work.
+    classes
+        The dataclasses that results are made of, for `nodules.jobs.checkpoint.Checkpoint`.
 
     Returns
     -------
@@ -70,11 +73,11 @@ def work_through(
     Raises
     ------
     ValueError
-        If a task does; then nothing stays kept.
+        If a task does; then nothing stays kept. If another process does the same.
     OSError
         If the cluster's scheduler does not answer.
     """
-    kept = Checkpoint(folder, (task.key for task in tasks))
+    kept = Checkpoint(folder, (task.key for task in tasks), classes)
     missing = [task for task in tasks if task.key not in kept]
     done = len(tasks) - len(missing)
     try:
@@ -115,12 +118,13 @@ def work_on_scans(
     out: Path,
     label: str,
     workers: Workers,
+    classes: Sequence[type],
 ) -> Checkpoint:
     """Do all scans' tasks that an interrupted run did not, the largest scans first.
 
     Parameters
     ----------
-    function, label, workers
+    function, label, workers, classes
         As `work_through` takes them.
     tasks
         One a scan.
@@ -141,4 +145,4 @@ def work_on_scans(
     # So that none is left when the others are done.
     largest_first = sorted(tasks, key=lambda task: -task.payload_bytes)
     folder = out.with_name(f".{out.name}.scans.partial")
-    return work_through(function, largest_first, folder, label, "scan", workers)
+    return work_through(function, largest_first, folder, label, "scan", workers, classes)

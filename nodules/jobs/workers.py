@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
 import joblib
+
+from nodules.process import end_when
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -41,7 +45,8 @@ def run_unordered(
 ) -> Iterator[Result]:
     """Do tasks in parallel, giving results as they come.
 
-    A cluster's worker that is lost has its tasks done by others. What is in memory at once is
+    A cluster's worker that is lost has its tasks done by others. This machine's end with this
+    process, even if it is killed. What is in memory at once is
     bounded by the number of workers, not of tasks.
 
     Parameters
@@ -63,6 +68,8 @@ def run_unordered(
     OSError
         If the cluster's scheduler does not answer.
     """
+    if workers.backend == "loky":
+        function = partial(_work_for, os.getpid(), function)
     with ExitStack() as stack:
         options: dict[str, Any] = {"backend": workers.backend}
         if workers.backend == "dask":
@@ -80,3 +87,14 @@ def run_unordered(
         for first in range(0, len(tasks), at_once):
             batch = tasks[first : first + at_once]
             yield from parallel(joblib.delayed(function)(task) for task in batch)
+
+
+def _work_for(asker: int, function: Callable[[Task], Result], task: Task) -> Result:
+    if os.getpid() != asker:
+        _end_with(asker)
+    return function(task)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    end_when(lambda: os.getppid() != parent)

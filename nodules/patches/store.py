@@ -23,7 +23,7 @@ from nodules.patches.cutting import CutScan, CutTask, cut_scan
 from nodules.patches.findings import locate_excluded, locate_nodules
 from nodules.patches.grid import make_grid
 from nodules.patches.index import index_scan
-from nodules.patches.sampling import Sampling, sample_scan
+from nodules.patches.sampling import Sampling, ScanSample, sample_scan
 from nodules.scans.read import list_scans
 from nodules.scans.scan import Scan
 
@@ -126,7 +126,14 @@ def make_patches(
     scans = list_scans(archive.absolute())
     patient_of = _patients(scans, tables.patients)
     tasks = _tasks(scans, tables, sampling)
-    kept = work_on_scans(cut_scan, tasks, out, f"patches of subset {subset}", workers or Workers())
+    kept = work_on_scans(
+        cut_scan,
+        tasks,
+        out,
+        f"patches of subset {subset}",
+        workers or Workers(),
+        (CutScan, ScanSample),
+    )
     own = tables.candidates["seriesuid"].isin([scan.seriesuid for scan in scans])
     on_nodules = find_class_0_on_nodules(tables.candidates[own], tables.annotations)
     counts = _store(

@@ -31,6 +31,8 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelData"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+# What may follow the voxels: tags of their own group, private ones, signatures and padding.
+_LAST_GROUPS = (0x7FE0, 0x7FE1, 0xFFFA, 0xFFFC)
 # A value larger than this is passed over; its place in the file is known all the same.
 _DEFER_BYTES = 1 << 16
 # Where enhanced multi-frame CT has what a slice needs: by the sequence, and its keywords.
@@ -274,4 +276,10 @@ def _pixel_place(
     if pixels.value_tell + wanted > path.stat().st_size:
         held = path.stat().st_size - pixels.value_tell
         refuse(path, "PixelData", f"of {wanted} bytes", f"{held} bytes: it is cut short")
+    with path.open("rb") as file:
+        file.seek(pixels.value_tell + pixels.length)
+        tag = file.read(4)
+    # Voxels that were shifted hardly begin as what may follow does.
+    if tag and np.frombuffer(tag.ljust(4, bytes(1)), f"{order}u2")[0] not in _LAST_GROUPS:
+        refuse(path, "PixelData", f"of {wanted} bytes, as the last of its tags", "more bytes")
     return pixels.value_tell + frame * frame_bytes, order

@@ -34,7 +34,7 @@ def stored_fingerprint(scan: Scan) -> str | None:
         scan.kind == "zip"
         and not header.is_compressed
         and header.dtype == np.dtype("<i2")
-        and header.geometry.direction == IDENTITY
+        and header.stored.direction == IDENTITY
         # Nothing beside the voxels is in the member.
         and scan.checksum.endswith(f" of {header.payload_bytes} bytes")
     )

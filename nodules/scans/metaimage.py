@@ -82,11 +82,9 @@ def parse_header(text: str, source: str) -> Header:
     if any(not n.is_integer() for n in size):
         msg = f"{source}: Expected whole numbers for DimSize. Received: {fields['DimSize']}"
         raise ValueError(msg)
+    # MetaIO would take a missing place for 0 and a missing direction for the world's axes.
     origin = _one_of(fields, _ORIGIN_KEYS, 3, source)
-    if origin is None:
-        msg = f"{source}: Expected the key {_ORIGIN_KEYS[0]}. Received: {', '.join(fields)}"
-        raise ValueError(msg)
-    matrix = _one_of(fields, _DIRECTION_KEYS, 9, source) or np.eye(3).ravel()
+    matrix = _one_of(fields, _DIRECTION_KEYS, 9, source)
     try:
         geometry = Geometry(
             size_xyz=(int(size[0]), int(size[1]), int(size[2])),
@@ -179,14 +177,17 @@ def _fields(text: str, source: str) -> dict[str, str]:
 
 def _one_of(
     fields: Mapping[str, str], keys: tuple[str, ...], count: int, source: str
-) -> tuple[float, ...] | None:
+) -> tuple[float, ...]:
     """Give the numbers of any key of several that mean the same."""
     found = {key: _numbers(fields, key, count, source) for key in keys if key in fields}
     if len(set(found.values())) > 1:
         values = ", ".join(f"{key} = {fields[key]}" for key in found)
         msg = f"{source}: Expected {' and '.join(found)} to agree. Received: {values}"
         raise ValueError(msg)
-    return next(iter(found.values()), None)
+    if not found:
+        msg = f"{source}: Expected the key {keys[0]}. Received: {', '.join(fields)}"
+        raise ValueError(msg)
+    return next(iter(found.values()))
 
 
 def _refuse_other_numbers(fields: Mapping[str, str], source: str) -> None:

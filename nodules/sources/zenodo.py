@@ -246,8 +246,8 @@ class Zenodo:
                 fetch(remote, self.scratch, self.patience, stop)
         except StoppedError:
             pass
-        except Exception:
-            logger.warning("%s: not ahead of its turn", remote.name, exc_info=True)
+        except Exception as error:
+            logger.warning("%s: not ahead of its turn: %s", remote.name, error)
 
     def _lock(self, name: str) -> Path:
         return self.scratch / f"{name}.lock"

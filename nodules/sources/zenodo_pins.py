@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from nodules.download.fetch import Remote
-from nodules.download.retry import Patience, get_json
+from nodules.download.retry import Patience, get_json, without_secrets
 from nodules.files import write_json
 
 _PART_1 = ["annotations.csv", "candidates_V2.zip", "evaluationScript.zip"]
@@ -25,6 +25,9 @@ _PART_2 = [f"subset{k}.zip" for k in range(7, 10)]
 
 RECORD_OF = dict.fromkeys(_PART_1, "3723295") | dict.fromkeys(_PART_2, "4121926")
 """The record of each file that the pipeline can use."""
+
+# Far more than any record may hold.
+_MAX_BYTES = 1 << 44
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def ask_and_pin(
     for name in names:
         if name not in listed:
             msg = (
-                f"{base_url}: Expected {name} in record {RECORD_OF[name]}. "
+                f"{without_secrets(base_url)}: Expected {name} in record {RECORD_OF[name]}. "
                 f"Received: {sorted(listed)}"
             )
             raise ValueError(msg)
@@ -105,10 +108,14 @@ def read_registry(path: Path) -> dict[str, Pin]:
     if not path.exists():
         return {}
     try:
-        return {name: Pin(**pin) for name, pin in json.loads(path.read_text()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        pins = {name: Pin(**pin) for name, pin in json.loads(path.read_text()).items()}
+        for pin in pins.values():
+            _size_in(pin.size)
+            _md5_in(f"md5:{pin.md5}")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         msg = f'{path}: Expected {{"name": {{"size": n, "md5": "..."}}, ...}}. Received: {error}'
         raise ValueError(msg) from error
+    return pins
 
 
 def check_names(names: Iterable[str], known: Iterable[str]) -> None:
@@ -143,7 +150,7 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
             msg = (
                 f"{registry}: Expected {file.name} with md5 {expected.md5} ({expected.size:,} "
                 f"bytes), as pinned. Received: md5 {file.md5} ({file.size:,} bytes) from "
-                f"{base_url}; the record has changed, or this is another one"
+                f"{without_secrets(base_url)}; the record has changed, or this is another one"
             )
             raise ValueError(msg)
     if pinned != before:
@@ -153,27 +160,36 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
 def _files_in(document: object, url: str) -> dict[str, Remote]:
     """Read a record's list of files, of those that `RECORD_OF` knows."""
     record: Any = document
+    shown = without_secrets(url)
     try:
         return {
             file["key"]: Remote(
                 name=file["key"],
                 url=urljoin(url, file["links"]["self"]),
-                size=int(file["size"]),
+                size=_size_in(file["size"]),
                 md5=_md5_in(file["checksum"]),
             )
             for file in record["files"]
             if file["key"] in RECORD_OF
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = (
-            f"{url}: Expected a record with files[].key, .size, .checksum and .links.self. "
+            f"{shown}: Expected a record with files[].key, .size, .checksum and .links.self. "
             f"Received: {error!r} while reading it"
         )
         raise ValueError(msg) from error
 
 
-def _md5_in(checksum: str) -> str:
-    found = re.fullmatch("md5:([0-9a-f]{32})", checksum)
+def _size_in(size: object) -> int:
+    # True is an int, too; 1e999 is infinite.
+    if type(size) is not int or not 0 < size <= _MAX_BYTES:
+        msg = f"size {size!r} is no number of bytes from 1 to {_MAX_BYTES:,}"
+        raise ValueError(msg)
+    return size
+
+
+def _md5_in(checksum: object) -> str:
+    found = re.fullmatch("md5:([0-9a-f]{32})", checksum) if isinstance(checksum, str) else None
     if found is None:
         msg = f"checksum {checksum!r} is no md5:<32 hexadecimal digits>"
         raise ValueError(msg)

@@ -2,9 +2,9 @@
 
 Each batch is split evenly: every device takes as many rows, computes its gradient, and all take the
 step of the gradients' mean, so that the result is that of one device up to the order of sums. What
-does not divide evenly is padded with rows that weigh nothing. Only where a network normalises over
-the batch (`resnet`, `efficientnet`) is it another: each device of TensorFlow by its own share, and
-padding counts.
+does not divide evenly is padded with rows that weigh nothing. It is another only where a network
+normalises over the batch (`resnet`, `efficientnet`), each device of TensorFlow by its own share, in
+which padding counts, and where gradients are clipped: each device of TensorFlow clips its own.
 
 TensorFlow shares among the devices of one process, by ``tf.distribute.MirroredStrategy``. JAX also
 shares among processes, on one host or several, by ``keras.distribution.DataParallel``: each process

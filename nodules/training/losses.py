@@ -173,4 +173,5 @@ def normal_nll(truth_px: Any, outputs: Any) -> Any:  # noqa: ANN401 (tensors of 
 
 
 def _absolute_error(truth_px: Any, outputs: Any) -> Any:  # noqa: ANN401 (tensors of any backend)
+    truth_px = ops.cast(truth_px, outputs.dtype)
     return ops.mean(ops.abs(truth_px - outputs[:, :3]), axis=-1)

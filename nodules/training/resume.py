@@ -93,7 +93,7 @@ def open_checkpoint(
     """
     first = [value.tobytes() for value in _values(network.variables)]
     key = digest(CODE, environment(), network.to_json(), *first, *decisive)
-    checkpoint = Checkpoint(folder, [key])
+    checkpoint = Checkpoint(folder, [key], (TrainingState,))
     state: TrainingState = checkpoint[key] if key in checkpoint else TrainingState()
     return checkpoint, key, state
 

@@ -149,7 +149,7 @@ def run_training(
         },
     )
     if is_alone:
-        shutil.rmtree(files.checkpoint)
+        shutil.rmtree(files.checkpoint, ignore_errors=True)
 
 
 def _examples(

@@ -33,7 +33,7 @@ from nodules.files import atomic_folder, write_csv, write_json
 from nodules.jobs.resumable import work_through
 from nodules.jobs.workers import Workers
 from studies.real_patches.data import LabelledPatches, make_folds, read_labelled_patches
-from studies.real_patches.networks import NetworkTask, list_tasks, train_network
+from studies.real_patches.networks import NetworkTask, TrainedNetwork, list_tasks, train_network
 from studies.real_patches.recipe import recipe_of
 
 _SEED = 16
@@ -101,6 +101,7 @@ def train(arguments: argparse.Namespace) -> None:
         f"training {', '.join(recipe.architecture for recipe in recipes)}",
         "network",
         Workers(jobs=-1),
+        (TrainedNetwork,),
     )
     pair_scores = {
         pair: np.mean([kept[task.key].scores for task in tasks if task.pair == pair], axis=0)

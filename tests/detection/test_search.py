@@ -59,7 +59,7 @@ def test_positions_see_what_patches_show_beyond_the_border_too(shape):
                 np.testing.assert_array_equal(block[:, i : i + 33, j : j + 33], patch)
 
 
-def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score():
+def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score(float64):
     rng = np.random.default_rng(1)
     volume_hu = rng.integers(-1000, 400, GEOMETRY.shape_zyx, np.int16)
     grid = make_grid(GEOMETRY, PatchShape(size_px=65, depth=1))
@@ -70,7 +70,9 @@ def test_candidates_are_the_highest_about_them_and_carry_their_patchs_score():
     for centers, scores in found:
         assert (centers[:, :2] % 4 == 0).all()
         patches = cut_patches(enumerate(volume_hu), grid, centers)
-        np.testing.assert_allclose(scores, model.predict_on_batch(patches)[:, 0], atol=1e-5)
+        np.testing.assert_allclose(
+            scores, model.predict_on_batch(patches)[:, 0], rtol=0, atol=float64
+        )
         for center in centers:
             beside = (np.abs(centers[:, :2] - center[:2]).max(axis=1) <= 4).sum()
             assert beside == 1

@@ -538,3 +538,33 @@ def test_no_progress_bar_unless_on_a_terminal(server: ZenodoServer, tmp_path: Pa
     os.close(ours)
     assert re.search(rf"{NAME}: +\d+%.*<\d\d:\d\d, .*B/s", shown)
     assert "kept part" not in shown
+
+
+@pytest.mark.parametrize("page", [b"<html>an error</html>", b"x" * (len(DATA) + 1)])
+def test_a_page_of_unknown_length_never_takes_the_part_s_place(
+    server: ZenodoServer, tmp_path: Path, page: bytes
+) -> None:
+    part = leave_part(server, tmp_path, DATA[:200_000])
+    server.faults[NAME] = [Fault(ignore_range=True, no_length=True, content=page)] * 9
+    with pytest.raises((ConnectionError, ValueError), match=r"Expected subset0\.zip .*eceived"):
+        get(server, tmp_path)
+    assert part.read_bytes() == DATA[:200_000]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".part"]
+    server.faults[NAME] = []
+    server.contents[NAME] = DATA
+    assert get(server, tmp_path) == DATA
+    assert server.starts(NAME)[-1] == 200_000
+
+
+def test_a_whole_file_of_unknown_length_is_taken(server: ZenodoServer, tmp_path: Path) -> None:
+    leave_part(server, tmp_path, DATA[:200_000])
+    server.faults[NAME] = [Fault(ignore_range=True, no_length=True)]
+    assert get(server, tmp_path) == DATA
+    assert server.starts(NAME) == [200_000]
+
+
+def test_a_trickle_is_no_progress(server: ZenodoServer, tmp_path: Path) -> None:
+    server.faults[NAME] = [Fault(piece_bytes=1, pause_s=0.05)]
+    patience = replace(HASTY, stall_timeout_s=0.5)
+    assert get(server, tmp_path, patience=patience) == DATA
+    assert len(server.log) == 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nodules.jobs import checkpoint
 from nodules.jobs.checkpoint import Checkpoint, digest
+from nodules.jobs.packing import pack, unpack
 from nodules.jobs.workers import Workers, run_unordered
 from nodules.patches import cutting
 from nodules.patches import store as patches_module
@@ -142,8 +146,8 @@ def test_what_was_kept_is_never_stale(tmp_path, monkeypatch, change):
 
 
 def with_other_code(original: Callable[..., None]) -> Callable[..., None]:
-    def init(self: CutTask, *args: object) -> None:
-        original(self, *args, code="other")
+    def init(self: CutTask, **fields: object) -> None:
+        original(self, **fields, code="other")
 
     return init
 
@@ -161,9 +165,135 @@ def test_results_of_other_keys_are_removed(tmp_path):
     assert "a" not in again
     assert "c" not in again
     assert again["b"].tolist() == [0, 1, 2]
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["b.pickle"]
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["b.kept", "lock"]
     again.remove()
     assert not (tmp_path / "kept").exists()
+
+
+@dataclasses.dataclass
+class Kept:
+    key: str
+    table: pd.DataFrame
+    arrays: list[np.ndarray]
+    counts: Counter[str]
+    network: bytes
+    rows: list[dict[str, float]]
+
+
+def something() -> Kept:
+    return Kept(
+        key="a",
+        table=pd.DataFrame({"uid": ["1.2", "NA"], "mm": [0.1 + 0.2, np.nan], "n": [1, 2]}),
+        arrays=[np.arange(6, dtype="<i2").reshape(1, 2, 3), np.zeros((0, 3)), np.array(2.5)],
+        counts=Counter({"cut": 3}),
+        network=b"\n\0{",
+        rows=[{"loss": 0.1, "nan": float("nan"), "f32": np.float32(0.1)}],
+    )
+
+
+def test_what_is_kept_comes_back_as_it_was(tmp_path):
+    kept = Checkpoint(tmp_path / "kept", ["a"], [Kept])
+    kept["a"] = before = something()
+    after = kept["a"]
+    assert (after.key, after.network) == (before.key, before.network)
+    assert (after.counts, type(after.counts)) == (before.counts, Counter)
+    assert str(after.rows) == str(before.rows)
+    pd.testing.assert_frame_equal(after.table, before.table)
+    for one, other in zip(after.arrays, before.arrays, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+        assert one.flags.writeable
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def damages(data: bytes) -> dict[str, bytes]:
+    rng = np.random.default_rng(19)
+    cases = {"empty": b"", "pickle": pickle.dumps(Harmful()), "text": b"not ours\n" * 99}
+    cases |= {f"cut at {n}": data[:n] for n in rng.integers(1, len(data), 20)}
+    cases |= {"one byte more": data + b"\0", "zeros": bytes(len(data))}
+    for place in rng.integers(0, 8 * len(data), 60):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << (place % 8)
+        cases[f"bit {place}"] = bytes(flipped)
+    return cases
+
+
+def test_what_is_damaged_or_foreign_is_not_kept_and_never_executed(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    kept = Checkpoint(Path("kept"), ["a", "b"], [Kept])
+    kept["a"], kept["b"] = something(), "other"
+    path = Path("kept/a.kept")
+    cases = damages(path.read_bytes()) | {"another's": Path("kept/b.kept").read_bytes()}
+    for name, data in cases.items():
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"a\.kept: Expected what was kept there"):
+            kept["a"]
+        caplog.clear()
+        assert "a" not in kept, name
+        assert "a.kept: Expected what was kept there" in caplog.text
+        assert not path.exists()
+    path.mkdir()
+    assert "a" not in kept
+    path.symlink_to("nowhere")
+    assert "a" not in kept
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["b.kept", "kept", "lock"]
+
+
+@pytest.mark.parametrize("value", [np.array([Harmful()]), {1: 2}, Harmful(), (1, 2)])
+def test_what_could_not_be_read_back_is_not_kept(tmp_path, value):
+    kept = Checkpoint(tmp_path, ["a"])
+    with pytest.raises(TypeError, match=r"Expected .* Received: "):
+        kept["a"] = value
+    assert "a" not in kept
+
+
+def test_a_class_that_was_not_asked_for_is_refused():
+    with pytest.raises(ValueError, match=r"Expected one of \[\]\. Received: Kept"):
+        unpack(pack(something()))
+
+
+def test_damaged_results_are_made_again_to_the_same_bytes(whole, tmp_path, monkeypatch, caplog):
+    run(tmp_path, monkeypatch, stop_after=7)
+    kept = sorted((tmp_path / ".out.scans.partial").glob("*.kept"))
+    kept[0].write_bytes(kept[0].read_bytes()[:-1])
+    kept[1].write_bytes(pickle.dumps(Harmful()))
+    assert len(run(tmp_path, monkeypatch)) == N_SCANS - 7 + 2
+    assert caplog.text.count("it is made again") == 2
+    assert contents(tmp_path / "out") == contents(whole / "out")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nodules.jobs.checkpoint import Checkpoint
+kept = Checkpoint(Path(sys.argv[1]), ["a"])
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+kept.remove()
+"""
+
+
+@pytest.mark.parametrize("held_s", [0.5, 60.0])
+def test_a_folder_is_one_process_own(tmp_path, monkeypatch, held_s):
+    """A second process waits for a while, then says so."""
+    monkeypatch.setattr(checkpoint, "_WAIT_S", 10.0 if held_s < 10 else 0.2)
+    line = [sys.executable, "-c", HOLD, str(tmp_path / "kept"), str(held_s)]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        if held_s < 10:
+            Checkpoint(tmp_path / "kept", ["a"]).remove()
+        else:
+            with pytest.raises(
+                ValueError, match=r"kept: Expected one process at a time\. Received"
+            ):
+                Checkpoint(tmp_path / "kept", ["a"])
+            other.kill()
+    # What was killed holds nothing.
+    Checkpoint(tmp_path / "kept", ["a"]).remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def square(number: int) -> int:

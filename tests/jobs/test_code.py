@@ -20,13 +20,12 @@ from nodules.networks.file import save_model
 from nodules.patches import store
 from nodules.patches.cutting import CutTask
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
 from nodules.scans.read import list_scans
 from nodules.scans.write import write_archive
 from studies.real_patches.data import LabelledPatches
 from studies.real_patches.networks import list_tasks
 from studies.real_patches.recipe import Recipe
-from tests.jobs.test_checkpoint import scan, tables_of
+from tests.jobs.test_checkpoint import SAMPLING, scan, tables_of
 from tests.places import ROOT
 
 PACKAGE = {
@@ -174,11 +173,9 @@ def test_all_that_cutting_imports_is_in_its_digest(tmp_path, monkeypatch):
     tasks: list[CutTask] = []
     monkeypatch.setattr(store, "cut_scan", lambda task: tasks.append(task) or 1 / 0)
     write_archive(tmp_path / "subset0.zip", "subset0", [scan(0)])
-    # Lungs, too, which are imported late.
-    sampling = Sampling(PatchShape(15, 3), 5, 3, 4, 3, seed=1, random_lung_per_scan=1)
     with pytest.raises(ZeroDivisionError):
         store.make_patches(
-            tmp_path / "subset0.zip", 0, tables_of([scan(0)]), sampling, tmp_path / "out"
+            tmp_path / "subset0.zip", 0, tables_of([scan(0)]), SAMPLING, tmp_path / "out"
         )
     found = imported_in_doing("nodules.patches.cutting", "cut_scan", tasks[0], tmp_path)
     assert {"nodules.patches.cutting", "nodules.scans.lungs"} <= found
@@ -192,9 +189,9 @@ def test_all_that_searching_imports_is_in_its_digest(tmp_path):
         save_model(network, tmp_path / f"{task}.keras")
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.1)
     (only,) = list_scans(tmp_path / "subset0.zip")
-    detection = Detection(PatchShape(33, 1), 16, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=33, depth=1), 16, Linking(3.0, "max", 3))
     task = _Task(
-        scan=only, networks=networks, detection=detection, checksum="checksum", threads=None
+        scan=only, networks=networks, detection=detection, checksum="checksum", environment=()
     )
     found = imported_in_doing("nodules.detection.search", "_detect", task, tmp_path)
     assert {"nodules.detection.dense", "nodules.networks.file"} <= found

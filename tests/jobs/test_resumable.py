@@ -39,7 +39,7 @@ from long_tasks import Task, work
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 tasks = [Task(key) for key in ("quick", "slow", "slower")]
-work_through(work, tasks, Path("kept"), "working", "task", Workers(2))
+work_through(work, tasks, Path("kept"), "working", "task", Workers(2), [Task])
 """
 
 
@@ -54,7 +54,7 @@ def test_a_signal_to_the_process_alone_stops_its_workers(number, tmp_path):
         text=True,
     ) as running:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "kept/quick.pickle").exists() or len(pids_in(tmp_path)) < 2:
+        while not (tmp_path / "kept/quick.kept").exists() or len(pids_in(tmp_path)) < 2:
             assert running.poll() is None, running.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -66,7 +66,7 @@ def test_a_signal_to_the_process_alone_stops_its_workers(number, tmp_path):
     for pid in pids_in(tmp_path):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["quick.pickle"]
+    assert [path.name for path in (tmp_path / "kept").glob("*.*")] == ["quick.kept"]
 
 
 def pids_in(folder: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""The pipeline as it is used: branches, experiments, scans of one's own, and what goes wrong."""
+"""The pipeline as it is used: branches, scans of one's own, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from nodules.files import write_csv
 from nodules.luna16.tables import SCHEMAS, read_table
-from tests.clones import TASKS
+from tests.pipeline.changes import CHANGES, told_table
 from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
 pytestmark = pytest.mark.slow
@@ -22,8 +21,9 @@ pytestmark = pytest.mark.slow
 
 def test_metrics_and_plots_are_compared_between_branches(clone):
     clone.run("git", "switch", "-qc", "dropout")
-    clone.set(classifier__dropout=0.5)
-    clone.repro()
+    change = "`classifier.dropout`"
+    CHANGES[change](clone)
+    assert set(clone.repro()) == dict(told_table())[change]
     clone.commit("dropout")
     diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
     assert set(diff) == {"metrics/classifier.json", "metrics/froc.json"}
@@ -39,30 +39,6 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
     clone.run("git", "switch", "-q", "main")
     clone.run("dvc", "checkout", "-q")
     assert clone.repro() == []
-
-
-def test_experiments_run_in_place_in_a_copy_and_from_the_queue(clone):
-    clone.run("dvc", "exp", "run", "-n", "here", "-S", "evaluate.bootstraps=101")
-    assert (
-        yaml.safe_load((clone.folder / "params.yaml").read_text())["evaluate"]["bootstraps"] == 101
-    )
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
-    clone.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "classifier.dropout=0.2")
-    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "evaluate.bootstraps=102")
-    clone.run("dvc", "exp", "run", "--run-all")
-    assert clone.run("git", "status", "--porcelain") == ""
-    shown = clone.json("dvc", "exp", "show", "--json")
-    head = next(entry for entry in shown if entry["rev"] != "workspace")
-    experiments = {e["revs"][0]["name"]: e["revs"][0]["data"] for e in head["experiments"]}
-    assert set(experiments) == {"here", "copy", "queued"}
-    params = {name: data["params"]["params.yaml"]["data"] for name, data in experiments.items()}
-    bootstraps = {name: of["evaluate"]["bootstraps"] for name, of in params.items()}
-    assert bootstraps == {"here": 101, "copy": 100, "queued": 102}
-    dropouts = {name: [of[task]["dropout"] for task in TASKS] for name, of in params.items()}
-    assert dropouts == {"here": [0.0, 0.0], "copy": [0.2, 0.0], "queued": [0.0, 0.0]}
-    for data in experiments.values():
-        assert data["metrics"]["metrics/classifier.json"]["data"]["test"]["roc_auc"]["value"] >= 0
 
 
 def join_tables(folder: Path, phantom: Path, real_data: Path) -> None:

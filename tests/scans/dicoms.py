@@ -57,7 +57,8 @@ def dataset(volume: Volume, z: int) -> Dataset:
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = CT
+    made.SOPClassUID = CT
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.SOPInstanceUID = f"{volume.seriesuid}.{z}"
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     made.SeriesInstanceUID, made.StudyInstanceUID = volume.seriesuid, "1.2"

@@ -55,8 +55,10 @@ def test_what_a_zips_directory_says_is_what_is_read(tmp_path: Path):
         lambda image: sitk.Cast(image, sitk.sitkFloat32),
         lambda image: sitk.Flip(image, [True, True, False]),
         lambda image: sitk.Flip(image, [False, False, True]),
+        lambda image: sitk.PermuteAxes(image, [0, 2, 1]),
+        lambda image: sitk.PermuteAxes(image, [2, 0, 1]),
     ],
-    ids=["int32", "float", "flipped in plane", "flipped slices"],
+    ids=["int32", "float", "flipped in plane", "flipped slices", "coronal", "sagittal"],
 )
 def test_another_type_or_a_flipped_storage_is_the_same_scan(tmp_path: Path, change):
     scan = zipped(tmp_path, change(itk_image(VOLUME)))

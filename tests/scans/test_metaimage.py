@@ -87,6 +87,7 @@ def test_formats_the_orientation_as_luna16_does(real_data: Path):
             "",
             "a.mhd: Expected the key Offset. Received: ObjectType",
         ),
+        ("TransformMatrix = 1 0 0 0 1 0 0 0 1\n", "", "a.mhd: Expected the key TransformMatrix."),
         ("Offset = -1.5 -2 -3", "Offset = -1.5 -2", "Expected 3 finite numbers for Offset"),
         (
             "Offset = -1.5 -2 -3\n",

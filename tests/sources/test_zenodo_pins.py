@@ -1,8 +1,15 @@
 """What the records API says, and holding it to what it said the first time."""
 
+import gzip
 import hashlib
 import json
+import socket
+import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,3 +125,106 @@ def test_a_registry_that_is_none_is_an_error(server: ZenodoServer, tmp_path: Pat
         with pytest.raises(ValueError, match=rf"{tmp_path}/zenodo.json: Expected {{.*Received: "):
             ask(server, tmp_path / "zenodo.json", "subset0.zip")
         assert (tmp_path / "zenodo.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "size", ["-5", "0", "1.9", "1.0", "true", "1e999", "null", '"9"', "1e5", "[]"]
+)
+def test_a_size_that_is_none_is_refused_and_never_pinned(
+    server: ZenodoServer, tmp_path: Path, size: str
+) -> None:
+    file = '{"key": "subset0.zip", "size": %s, "checksum": "md5:%s", "links": {"self": "x"}}'
+    server.faults[API] = [Fault(body=f'{{"files": [{file % (size, "0" * 32)}]}}'.encode())]
+    with pytest.raises(
+        ValueError, match=r"3723295: Expected a record .* Received: .*size .* is no"
+    ):
+        ask(server, tmp_path / "zenodo.json", "subset0.zip")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "zenodo.json").write_text(
+        f'{{"subset0.zip": {{"size": {size}, "md5": "{"0" * 32}"}}}}'
+    )
+    with pytest.raises(
+        ValueError, match=r"zenodo\.json: Expected .* Received: size .* is no number"
+    ):
+        read_registry(tmp_path / "zenodo.json")
+
+
+@pytest.mark.parametrize("checksum", ['"md5:0"', "null", "5", '"sha1:0"', '["md5:0"]'])
+def test_an_md5_that_is_none_is_refused(
+    server: ZenodoServer, tmp_path: Path, checksum: str
+) -> None:
+    file = f'{{"key": "subset0.zip", "size": 5, "checksum": {checksum}, "links": {{"self": "x"}}}}'
+    server.faults[API] = [Fault(body=f'{{"files": [{file}]}}'.encode())]
+    with pytest.raises(
+        ValueError, match=r"3723295: Expected a record .* Received: .*checksum .* is"
+    ):
+        ask(server, tmp_path / "zenodo.json", "subset0.zip")
+
+
+def test_a_bomb_and_deep_nesting_are_refused(server: ZenodoServer, tmp_path: Path) -> None:
+    bomb = Fault(body=gzip.compress(bytes(1 << 28)), headers={"Content-Encoding": "gzip"})
+    for fault, said in ((bomb, "at most 16,777,216 bytes"), (Fault(body=b"[" * 10**6), "a record")):
+        server.faults[API] = [fault]
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=rf"3723295: Expected {said}.* Received: "):
+            ask(server, tmp_path / "zenodo.json", "subset0.zip")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+        tracemalloc.stop()
+
+
+def test_a_reply_byte_by_byte_ends(server: ZenodoServer, tmp_path: Path) -> None:
+    slow = replace(HASTY, stall_timeout_s=0.5, tries=2)
+    for dripped in (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 99):
+        with (
+            dripping(dripped) as url,
+            pytest.raises(ConnectionError, match=r"2 tries .* 0 s to re"),
+        ):
+            ask_and_pin(["subset0.zip"], tmp_path / "zenodo.json", url, slow)
+
+
+@contextmanager
+def dripping(reply: bytes) -> Iterator[str]:
+    """A server that sends one byte each tenth of a second."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                threading.Thread(target=drip, args=[connection], daemon=True).start()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(9999)
+            for k in range(len(reply)):
+                connection.sendall(reply[k : k + 1])
+                time.sleep(0.1 if k > 20 else 0)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://who:S3CRET@127.0.0.1:1",
+        "http://127.0.0.1:1/?token=S3CRET",
+        "ftp://who:S3CRET@127.0.0.1:1",
+        "who:S3CRET@127.0.0.1:1",
+        "http://who:S3CRET@127.0.0.1:port",
+    ],
+)
+def test_no_secret_is_printed(tmp_path: Path, base_url: str, caplog) -> None:
+    with pytest.raises(ConnectionError, match=r"Expected .* Received") as error:
+        ask_and_pin(["subset0.zip"], tmp_path / "zenodo.json", base_url, HASTY)
+    assert "S3CRET" not in str(error.value) + caplog.text
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_no_secret_is_printed_of_a_server_that_refuses(server, tmp_path, caplog, status) -> None:
+    server.faults[API] = [Fault(status=status)] * 9
+    url = server.url.replace("//", "//who:S3CRET@")
+    with pytest.raises(ConnectionError, match=f"HTTP {status}") as error:
+        ask_and_pin(["subset0.zip"], tmp_path / "zenodo.json", url, HASTY)
+    assert "S3CRET" not in str(error.value) + caplog.text

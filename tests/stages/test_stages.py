@@ -333,6 +333,28 @@ def test_a_leak_planted_after_the_split_stops_the_training(folder: Path):
     refused(folder, "train", "split.json: Expected each patient in one part. Received: 011 twice")
 
 
+def test_a_scan_that_comes_twice_after_the_split_stops_the_training(folder: Path):
+    path = folder / "patches/subset2/scans.csv"
+    one = pd.read_csv(folder / "patches/subset0/scans.csv", dtype=str)
+    other = pd.read_csv(path, dtype=str)
+    write_csv(path, other.assign(voxels=[*other["voxels"][:2], one["voxels"][1]]))
+    expected = "scans of different patients to differ.* '1.0.1' of '001' .* '1.2.2' of '022'"
+    refused(folder, "train", f"Expected {expected}")
+
+
+def test_a_warning_is_a_line_and_no_error(folder: Path):
+    nodule = read_table(folder / "mine/annotations.csv").iloc[:1]
+    path = folder / "mine/candidates_V2.csv"
+    wrong = nodule.drop(columns="diameter_mm").assign(**{"class": 0})
+    write_csv(path, pd.concat([read_table(path), wrong]))
+    done = run(command(folder, "tables"))
+    assert done.returncode == 0
+    expected = r"warning: \S+/candidates_V2.csv: 1 of 19 rows of class 0 lie .* at line 29: .*"
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("warning: ") for line in lines)
+    assert sum(bool(re.fullmatch(expected, line)) for line in lines) == 1
+
+
 FOLDS = {"split__folds": [0, 1, 2], "split__fold_tasks": ["classifier"]}
 
 

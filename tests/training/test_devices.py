@@ -1,6 +1,8 @@
 """The same training, on another backend and shared among devices and processes.
 
-Each backend runs in a process of its own, since a process has but one and keeps its devices.
+Each backend runs in a process of its own, since a process has but one and keeps its devices. All
+compute in float64: Adam's first steps go by gradients' signs, however near to zero, and so would
+make of float32's roundings, which are each backend's and each processor's own, steps that differ.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ sys.path.insert(0, how["root"])
 from pathlib import Path
 import keras
 import numpy as np
+keras.config.set_floatx("float64")
+keras.config.set_dtype_policy("float64")
 from nodules.training.augmentation import Augmentation
 from nodules.training.devices import find_devices
 from nodules.networks.file import load_model, predict
@@ -53,7 +57,6 @@ images = images.astype(np.int16)
 weights = rng.uniform(0.5, 1.5, 97).astype(np.float32)
 examples = Examples(images, labels, weights)
 validation = Examples(images[:33], labels[:33], weights[:33])
-# Small steps: where rounding turns the sign of a tiny gradient, Adam goes the other way.
 fit = Fit(
     learning_rate=3e-4, batch_size=32, epochs=2, patience=2, seed=1, ema_momentum=0.5,
     augmentation=Augmentation(rotation_deg=40, shift=0.2, shear_deg=11, zoom=0.2, flips=True),
@@ -78,7 +81,7 @@ for name, count in how["trainings"]:
     saved = load_model(path)
     wanted = predict(keras.Model(saved.inputs, saved.get_layer("pool1").output), images)
     said = {
-        "frozen_error": float(np.abs(features - wanted).max()),
+        "frozen_error": float(np.abs(features - wanted).max() / np.abs(wanted).max()),
         "history": history.to_dict("list"),
         "scores": predict(saved, images)[:, 0].tolist(),
         "process": devices.process,
@@ -91,7 +94,9 @@ def start(folder: Path, backend: str, trainings: dict[str, int], **variables: st
     how = {"root": str(ROOT), "folder": str(folder), "trainings": list(trainings.items())}
     return subprocess.Popen(
         [sys.executable, "-c", TRAIN, json.dumps(how)],
-        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"} | variables,
+        env=os.environ
+        | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_ENABLE_X64": "1"}
+        | variables,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -117,29 +122,34 @@ def trained(tmp_path_factory):
     return folder
 
 
-def assert_same(one: dict, other: dict, atol: float) -> None:
-    # Adam's first steps go by gradients' signs, however near to zero: hence the scores' room.
+def assert_same(one: dict, other: dict, losses_atol: float, scores_atol: float = 1e-9) -> None:
     assert one["history"].keys() == other["history"].keys()
     for name, values in one["history"].items():
-        np.testing.assert_allclose(other["history"][name], values, atol=atol, err_msg=name)
-    np.testing.assert_allclose(other["scores"], one["scores"], atol=5 * atol)
+        np.testing.assert_allclose(
+            other["history"][name], values, rtol=0, atol=losses_atol, err_msg=name
+        )
+    np.testing.assert_allclose(other["scores"], one["scores"], rtol=0, atol=scores_atol)
 
 
 def test_jax_trains_and_evaluates_the_same_without_tensorflow(trained):
-    assert_same(read(trained, "tensorflow"), read(trained, "jax"), atol=1e-3)
+    # Where pixels tie for a maximum, as air does that augmentation brings into view, the two give
+    # the gradient to different ones; and with TensorFlow Keras rounds the constants of layers and
+    # of Adam to float32. On any processor alike.
+    one, other = read(trained, "tensorflow"), read(trained, "jax")
+    assert_same(one, other, losses_atol=1e-4, scores_atol=5e-4)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_train_the_same(trained, backend):
     one, two = read(trained, backend), read(trained, f"{backend}-2")
-    # Beside the weights' own, an epoch's means: of 98 rows rather than 97, of losses near 0.7.
-    assert_same(one, two, atol=1e-3 + 0.7 / 97)
-    np.testing.assert_allclose(two["scores"], one["scores"], atol=1e-3)
+    # An epoch's means are of 98 rows rather than 97, of losses near 0.7.
+    assert_same(one, two, losses_atol=0.7 / 97)
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "tensorflow-2", "jax", "jax-2"])
 def test_frozen_features_are_in_the_order_of_the_patches(trained, name):
-    assert read(trained, name)["frozen_error"] < 1e-5
+    # They are kept in float32.
+    assert read(trained, name)["frozen_error"] < 2**-24
 
 
 def test_two_processes_train_the_same(trained):
@@ -163,7 +173,7 @@ def test_two_processes_train_the_same(trained):
     assert (one.pop("process"), other.pop("process")) == (0, 1)
     assert one == other
     # Which process has which rows changes the order of sums only.
-    assert_same(read(trained, "jax-2"), one, atol=1e-4)
+    assert_same(read(trained, "jax-2"), one, losses_atol=1e-9)
 
 
 def test_more_devices_than_there_are_is_an_error():
