@@ -157,9 +157,9 @@ class Chest:
     torso
         The large organs.
     vessels, airways
-        Tubes; an airway's radius is that of its lumen.
+        The tubes. The radius of an airway is that of its lumen.
     branch_points_xyz_mm
-        Where vessels fork, local mm, shape (M, 3).
+        The points where vessels fork, in the local frame, mm, shape (M, 3).
     """
 
     torso: Torso

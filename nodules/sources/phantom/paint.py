@@ -46,18 +46,18 @@ def paint_tubes(
     Parameters
     ----------
     volume
-        HU, shape (Z, Y, X).
+        The intensities, HU, shape (Z, Y, X).
     axes
-        Where its voxels are.
+        The coordinates of the voxels.
     tubes
-        What to paint.
+        The tubes to paint.
     hu
-        Intensity of the tubes.
+        The intensity of the tubes.
     around_hu
-        What an edge fades to; a voxel that is denser stays as it is. If None, an edge fades to what
-        is there.
+        The intensity that an edge fades to; a denser voxel stays as it is. With None, an edge fades
+        to the intensity that is there.
     """
-    # Slices average over their thickness: seen along z, a thin tube is as wide as a slice.
+    # Slices average over their thickness, so along z a thin tube is as wide as a slice.
     squeeze = min(1.0, 1.2 * axes.pixel_mm / axes.slice_mm)
     edge_mm = 1.1 * axes.pixel_mm
     low = np.minimum(tubes.start_xyz_mm, tubes.end_xyz_mm)
@@ -194,15 +194,15 @@ def paint_lesion(
     Parameters
     ----------
     volume
-        HU, shape (Z, Y, X).
+        The intensities, HU, shape (Z, Y, X).
     axes
-        Where its voxels are.
+        The coordinates of the voxels.
     lesion
-        What to paint.
+        The lesion to paint.
     center_xyz_mm
-        Its centroid in the frame of `axes`, shape (3,).
+        The centroid of the lesion in the frame of `axes`, shape (3,), mm.
     around_hu
-        Intensity of the lung, which its edges fade to.
+        The intensity of the lung, which the edges of the lesion fade to.
     """
     rng = np.random.default_rng(lesion.shape_seed)
     shape = _draw_shape(rng, lesion)
