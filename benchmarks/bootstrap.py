@@ -20,7 +20,7 @@ from nodules.evaluation.classifier import classifier_metrics
 N_PATCHES = 10_000
 N_PATIENTS = 400
 N_RESAMPLES = 1000
-# The loop is slow: a few of its resamples are enough for a time per resample.
+# The loop is slow, and few resamples are enough to measure the time of one.
 N_LOOPED = 30
 
 
@@ -50,7 +50,7 @@ def _scikit_learn(rows: pd.DataFrame, threshold: float, weight: np.ndarray) -> l
 
 
 def main() -> None:
-    """Time both and print."""
+    """Time both and print the results."""
     predictions = _predictions()
     start = time.perf_counter()
     classifier_metrics(predictions, 0.5, N_RESAMPLES, seed=0)

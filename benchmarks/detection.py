@@ -49,7 +49,7 @@ PARTS = {
 
 
 def best(work: Callable[[], Any], rounds: int = 3) -> tuple[float, float]:
-    """Least seconds of the clock and of the processor, after a first run that is not counted."""
+    """Give the shortest wall and processor time in seconds; a first run is not counted."""
     work()
     clock, processor = [], []
     for _ in range(rounds):
@@ -61,7 +61,7 @@ def best(work: Callable[[], Any], rounds: int = 3) -> tuple[float, float]:
 
 
 def window_flop(classifier: keras.Model) -> float:
-    """Floating-point operations of one patch: multiplications and additions of the weights."""
+    """Count the floating-point operations for one patch: products and sums with the weights."""
     total = 0.0
     for layer in classifier.layers:
         if isinstance(layer, (layers.Conv2D, layers.Dense)):
@@ -71,7 +71,7 @@ def window_flop(classifier: keras.Model) -> float:
 
 
 def dense_flop(classifier: keras.Model, side: int) -> float:
-    """Those of all side x side positions at stride 1, each pooling with its fragments."""
+    """Count those for all side x side positions at stride 1, with the fragments of each pooling."""
     chain = classifier.layers
     maps = int(np.prod([layer.pool_size[0] for layer in chain if hasattr(layer, "pool_size")]))
     size, total = side // maps, 0.0
@@ -88,7 +88,7 @@ def dense_flop(classifier: keras.Model, side: int) -> float:
 
 
 def compare(classifier: keras.Model, windows: int) -> None:
-    """Print dense against windows."""
+    """Compare dense scoring with cut windows, and print the results."""
     rng = np.random.default_rng(0)
     a = rng.standard_normal((4096, 4096)).astype(np.float32)
     tensor = ops.convert_to_tensor(a)
@@ -128,7 +128,7 @@ def compare(classifier: keras.Model, windows: int) -> None:
 
 
 def whole_scan(models: Path, stride_px: int, threshold: float) -> None:
-    """Print where the time of a real scan goes, and what is found in it."""
+    """Print what takes the time for a real scan, and the findings."""
     scan = next(scan for scan in list_scans(REAL) if scan.seriesuid == NODULE_FREE)
     size = scan.header.geometry.size_xyz
     detection = Detection(PatchShape(size_px=65, depth=1), stride_px, Linking(3.0, "max", 3))
@@ -165,7 +165,7 @@ def whole_scan(models: Path, stride_px: int, threshold: float) -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--windows", type=int, default=4096)

@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     pattern = -1
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Print no messages."""
 
     def do_GET(self) -> None:
         """Serve as many bytes as the path says."""

@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 def timed(call: Callable[[], Result], repeats: int = 1) -> tuple[Result, float]:
-    """Call, and give the best wall time in seconds."""
+    """Call a function; give its result and the shortest wall time in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -39,7 +39,7 @@ def timed(call: Callable[[], Result], repeats: int = 1) -> tuple[Result, float]:
 
 
 def run_command(data: Path, bootstraps: int) -> None:
-    """Score from files to file in a process of its own."""
+    """Run the command, from files to a file, in its own process."""
     tables = data / "luna16"
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(

@@ -115,7 +115,7 @@ def add_headers(archive: Path, header: Path, numbers: range) -> None:
 
 
 def tables_of(archive: Path, header: Path) -> Tables:
-    """One nodule and 850 candidates for each scan."""
+    """Make tables with one nodule and 850 candidates for each scan."""
     geometry = parse_header(header.read_text(), str(header)).geometry
     with zipfile.ZipFile(archive) as opened:
         uids = [Path(name).stem for name in opened.namelist() if name.endswith(".mhd")]
@@ -138,7 +138,7 @@ def tables_of(archive: Path, header: Path) -> Tables:
 
 
 def ours(archive: Path, header: Path, sampling: Sampling = TWENTY, jobs: int = 1) -> None:
-    """Cut with this project; notes the seconds a scan, without the making of the tables."""
+    """Cut with this project; record the seconds for each scan, without making the tables."""
     tables = tables_of(archive, header)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         start = time.perf_counter()
@@ -147,13 +147,13 @@ def ours(archive: Path, header: Path, sampling: Sampling = TWENTY, jobs: int = 1
 
 
 def windows() -> list[tuple[slice, slice]]:
-    """Where twenty patches are."""
+    """Give the positions of twenty patches."""
     starts = np.random.default_rng(2).integers(0, 512 - SIZE_PX, (20, 2)).tolist()
     return [(slice(y, y + SIZE_PX), slice(x, x + SIZE_PX)) for y, x in starts]
 
 
 def itk_for_each_patch(header: Path) -> None:
-    """Do what most notebooks do."""
+    """Read the whole volume for each patch, as most notebooks do."""
     import SimpleITK as sitk
 
     for y, x in windows():
@@ -162,7 +162,7 @@ def itk_for_each_patch(header: Path) -> None:
 
 
 def itk_once(header: Path) -> None:
-    """SimpleITK once, then slicing."""
+    """Read the volume once with SimpleITK, then slice it."""
     import SimpleITK as sitk
 
     volume = sitk.GetArrayFromImage(sitk.ReadImage(header))
@@ -171,7 +171,7 @@ def itk_once(header: Path) -> None:
 
 
 def itk_from_zip(archive: Path) -> None:
-    """Unpack to disk, then as above."""
+    """Unpack the archive to disk, then read the volume once with SimpleITK."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder)
@@ -180,7 +180,7 @@ def itk_from_zip(archive: Path) -> None:
 
 
 def inflate_with_zlib(archive: Path) -> None:
-    """Nothing but reading the members, with Python's own zipfile."""
+    """Only read the members, with Python's own zipfile."""
     with zipfile.ZipFile(archive) as opened:
         for name in opened.namelist():
             with opened.open(name) as member:
@@ -189,7 +189,7 @@ def inflate_with_zlib(archive: Path) -> None:
 
 
 def inflate_with_isal(archive: Path) -> None:
-    """Nothing but inflating the members, with the inflater that is used here, and checksums."""
+    """Only inflate the members and check their CRC, with the inflater that this project uses."""
     with zipfile.ZipFile(archive) as opened, archive.open("rb") as file:
         for info in opened.infolist():
             if info.compress_type == zipfile.ZIP_STORED:  # a header
@@ -229,7 +229,7 @@ def _memory(pipe: object, function: Callable[..., None], arguments: tuple[object
 def in_a_process(
     body: Callable[..., None], function: Callable[..., None], *arguments: object
 ) -> float:
-    """Call a function in a process of its own; give what `body` measures of it."""
+    """Call a function in its own process; give what `body` measures."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=body, args=(theirs, function, arguments))
@@ -279,7 +279,7 @@ def compare(name: str, header: Path, folder: Path) -> None:
 def scale(header: Path, folder: Path, counts: list[int]) -> None:
     """Print time and memory over numbers of scans, and what all of LUNA16 would take.
 
-    The scans are one, under as many headers: each is read for itself.
+    All scans are the same voxels under different headers, but each scan is read separately.
     """
     print("\nscans of 850 candidates, from zip    seconds   per scan    its CPU   peak MiB")
     archive = pack(header, folder / "many.zip", zipfile.ZIP_DEFLATED, 0)
@@ -321,7 +321,7 @@ def _cpu(pipe: object, function: Callable[..., None], arguments: tuple[object, .
 
 
 def profile(header: Path, folder: Path) -> None:
-    """Print where the time goes."""
+    """Print the functions that take most of the time."""
     archive = pack(header, folder / "one.zip", zipfile.ZIP_DEFLATED, 1)
     ours(archive, header, ALL_CANDIDATES)
     profiler = cProfile.Profile()

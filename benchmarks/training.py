@@ -32,20 +32,20 @@ PYTORCH = "PyTorch"
 
 @dataclass
 class Ends:
-    """When epochs ended, by the clock and by the processor."""
+    """The times at which epochs ended, in wall and processor seconds."""
 
     clock_s: list[float] = field(default_factory=list)
     processor_s: list[float] = field(default_factory=list)
 
     def mark(self, *_: object) -> None:
-        """Take down the end of an epoch."""
+        """Record the end of an epoch."""
         self.clock_s.append(time.perf_counter())
         self.processor_s.append(time.process_time())
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What all train on: as the patches are stored, and as pixels in 0..1, slices last."""
+    """The training data: as patches are stored, and as pixels in 0..1 with slices last."""
 
     images_hu: NDArray[np.int16]
     pixels: NDArray[np.float32]
@@ -61,7 +61,7 @@ class Noise:
 
 
 def ours(noise: Noise, epochs: int, ends: Ends, is_augmented: bool = False) -> None:
-    """Train as the stage does."""
+    """Train with this project, as its stage does."""
     from nodules.networks.build import build_model
     from nodules.training.augmentation import Augmentation
     from nodules.training.examples import Examples

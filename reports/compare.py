@@ -38,18 +38,18 @@ def main(again: bool) -> int:
     Parameters
     ----------
     again
-        Whether to run what has finished, too.
+        Whether to run finished experiments again.
 
     Returns
     -------
     unfinished
-        How many experiments have no result.
+        The number of experiments without a result.
 
     Raises
     ------
     ValueError
         If the list is wrong, or the project has changes that are not committed: experiments are
-        told apart by commit and params.
+        identified by their commit and params.
     """
     experiments = read_experiments(FOLDER / "experiments.yaml")
     changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", f":!{FOLDER}")
@@ -67,7 +67,7 @@ def main(again: bool) -> int:
         print(f"queued: {experiment.name}", flush=True)
         if message := _queue(experiment):
             refused[experiment.name] = message
-    # Also for what was queued by a run that was stopped.
+    # This also runs experiments that were queued by a run that was stopped.
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
     shown = read_outcomes(_output(*DVC, "exp", "show", "--json"))
     outcomes = {name: _with_records(outcome) for name, outcome in shown.outcomes.items()}
@@ -90,13 +90,13 @@ def _forget(name: str, outcome: Outcome) -> None:
     if outcome.state == "running":
         msg = f"Expected {name} with the params of the list. Received: a run with others, going on"
         raise ValueError(msg)
-    # DVC keeps what waits and what failed in its queue, and what finished as an experiment.
+    # DVC keeps waiting and failed experiments in its queue, and finished ones as experiments.
     kind = "exp" if outcome.state == FINISHED else "queue"
     _output(*DVC, kind, "remove", name)
 
 
 def _queue(experiment: Experiment) -> str:
-    """Queue it; gives what DVC says against it."""
+    """Queue an experiment; return DVC's error message, or nothing if it is queued."""
     changes = [word for change in experiment.set for word in ("-S", change)]
     done = subprocess.run(
         [*DVC, "exp", "run", "--queue", "--name", experiment.name, *changes],
@@ -108,7 +108,7 @@ def _queue(experiment: Experiment) -> str:
 
 
 def _with_records(outcome: Outcome) -> Outcome:
-    """Add the trainings' records, which are in git and, as they differ every time, no metrics."""
+    """Add the records of the trainings. They differ in every run, so they are no DVC metrics."""
     if outcome.state != FINISHED:
         return outcome
     records = {}

@@ -1,6 +1,6 @@
-"""Tables and a picture of finished experiments.
+"""Makes the tables and the picture of finished experiments.
 
-A number that a run did not write is n/a.
+A number that a run did not write is shown as n/a.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ def write_report(
     Parameters
     ----------
     experiments
-        All that were wanted, in the tables' order.
+        All experiments of the list, in the order of the tables.
     outcomes
-        What DVC knows, by name.
+        The outcomes that DVC has, by the names of the experiments.
     refused
-        By name, what DVC said of those that it would not even queue.
+        DVC's error messages for experiments that could not be queued, by name.
     commit
-        From which the experiments started.
+        The commit that the experiments started from.
 
     Returns
     -------
     text
+        The comparison in Markdown.
     """
     finished = [e for e in experiments if _is_finished(e, outcomes)]
     sources = {str(_of(outcomes[e.name], "classifier").get("data", NOT_THERE)) for e in finished}
@@ -85,19 +86,20 @@ def write_report(
 
 
 def draw_comparison(experiments: Sequence[Experiment], outcomes: Mapping[str, Outcome]) -> str:
-    """Draw test metrics with their intervals, a row an experiment.
+    """Draw test metrics with their intervals, with one row for each experiment.
 
     Parameters
     ----------
     experiments
-        All that were wanted, in the rows' order; one that did not finish has an empty row.
+        All experiments of the list, in the order of the rows. One that did not finish has a row
+        without values.
     outcomes
-        What DVC knows, by name.
+        The outcomes that DVC has, by the names of the experiments.
 
     Returns
     -------
     text
-        SVG.
+        The drawing as SVG.
     """
     known = {e.name: outcomes[e.name] for e in experiments if _is_finished(e, outcomes)}
 
@@ -174,7 +176,8 @@ def _localizer_row(experiment: Experiment, outcome: Outcome) -> list[str]:
 
 def _training(experiment: Experiment, outcome: Outcome, task: str) -> list[str]:
     record = outcome.records.get(task, {})
-    # The record is no output of a stage: where DVC took the model from its cache, it is another's.
+    # The record is no output of a stage. If DVC took the model from its cache, the record is that
+    # of another training.
     if record.get("model_md5", "") != outcome.md5s.get(f"models/{task}.keras"):
         record = {}
     params = _dig(outcome.params, "params.yaml", task)

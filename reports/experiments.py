@@ -1,4 +1,4 @@
-"""The experiments that a comparison wants, and what DVC knows of them."""
+"""Reads the list of experiments for a comparison, and their outcomes from DVC."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FINISHED = "finished"
 
 
 class Experiment(BaseModel):
-    """One line of ``experiments.yaml``."""
+    """An entry of ``experiments.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # What git takes for a reference, and a table for a cell.
+    # Characters that are valid both in a git reference and in a cell of a Markdown table.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     set: list[Annotated[str, Field(pattern=r"^[\w.]+=.+$")]]
     original: dict[str, float] = {}
@@ -29,20 +29,20 @@ class Experiment(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``dvc exp show`` has of one experiment.
+    """The outcome of one experiment, as ``dvc exp show`` has it.
 
     Attributes
     ----------
     state
-        ``finished``, or what DVC calls it otherwise: ``failed``, ``queued`` or ``running``.
+        ``finished``, or DVC's own word: ``failed``, ``queued`` or ``running``.
     params, metrics
-        File to content; no metrics unless it finished.
+        The contents of the files, by their names. There are metrics only if it finished.
     md5s
-        Output to the hash that DVC has of it.
+        DVC's hash of each output.
     rev
-        The experiment's commit, if it finished.
+        The commit of the experiment, if it finished.
     records
-        What each task's training ran on and how long it took, by task.
+        For each task, the record of what the training ran on and how long it took.
     """
 
     state: str
@@ -59,16 +59,17 @@ def read_experiments(path: Path) -> list[Experiment]:
     Parameters
     ----------
     path
-        A YAML list of mappings: ``name``, ``set`` and maybe ``original``.
+        A YAML list of mappings with the keys ``name``, ``set`` and, optionally, ``original``.
 
     Returns
     -------
     experiments
+        The experiments, in the order of the list.
 
     Raises
     ------
     ValueError
-        If the file is no such list, or two experiments have one name.
+        If the file does not hold such a list, or two experiments have the same name.
     FileNotFoundError
         If there is no such file.
     """
@@ -93,16 +94,17 @@ def read_experiments(path: Path) -> list[Experiment]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What ``dvc exp show`` has.
+    """The content of ``dvc exp show``.
 
     Attributes
     ----------
     commit
-        From which the experiments started.
+        The commit that the experiments started from.
     params
-        Of that commit: file to content.
+        The contents of the params files of that commit, by their names.
     outcomes
-        By name; one that finished goes before others of that name.
+        The outcomes by the names of the experiments. A finished one has priority over others with
+        the same name.
     """
 
     commit: str
@@ -111,19 +113,20 @@ class Shown:
 
 
 def read_outcomes(shown: str) -> Shown:
-    """Read what ``dvc exp show --json`` prints.
+    """Read the output of ``dvc exp show --json``.
 
-    Of an experiment that failed or waits DVC shows the metrics of the commit it started from:
-    these are no results of it and left out.
+    For an experiment that failed or waits, DVC shows the metrics of the commit that it started
+    from. They are not its results, so they are left out.
 
     Parameters
     ----------
     shown
-        The JSON text, of one commit and the workspace.
+        The JSON text, for one commit and the workspace.
 
     Returns
     -------
     shown
+        The commit with the experiments that started from it.
     """
     head = next(entry for entry in json.loads(shown) if entry["rev"] != "workspace")
     outcomes: dict[str, Outcome] = {}
@@ -149,22 +152,22 @@ def _params(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_params(outcome: Outcome, params: Mapping[str, Any], overrides: Sequence[str]) -> bool:
-    """Tell whether an experiment ran with these params, and no others.
+    """Whether an experiment ran with exactly these params.
 
     Parameters
     ----------
     outcome
-        Of `read_outcomes`.
+        The outcome of the experiment, from `read_outcomes`.
     params
-        Of the commit, from `read_outcomes`.
+        The params of the commit, from `read_outcomes`.
     overrides
-        ``key=value``, as for ``dvc exp run --set-param``.
+        The changed params as ``key=value``, in the form that ``dvc exp run --set-param`` takes.
 
     Returns
     -------
     bool
-        False if a key has another value, such as after an edit of the list, whether the edit
-        changed an override, added one or took one away.
+        False if any key has another value, for example because the list was edited: an override
+        was changed, added or removed.
     """
     wanted = copy.deepcopy(dict(params))
     for override in overrides:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-# What a run writes into files that git has.
+# A run writes these files, which are in git.
 _WRITTEN = ("dvc.lock", "metrics/")
 _RECORD = "metrics/runs/classifier.json"
 
@@ -25,7 +25,7 @@ Lock = Mapping[str, Any]
 
 
 def outputs_of(lock: Lock) -> dict[tuple[str, str], str]:
-    """List the outputs that a lock has.
+    """List the outputs in a lock file.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def outputs_of(lock: Lock) -> dict[tuple[str, str], str]:
     Returns
     -------
     outputs
-        Stage and path to md5.
+        The md5 of each output, by its stage and path.
     """
     return {
         (stage, out["path"]): out["md5"]
@@ -47,21 +47,21 @@ def outputs_of(lock: Lock) -> dict[tuple[str, str], str]:
 def compare_outputs(
     committed: Lock, here: Lock, stages: list[str]
 ) -> tuple[int, list[tuple[str, str]]]:
-    """Find the outputs that are not the commit's.
+    """Find the outputs that differ from those of the commit.
 
     Parameters
     ----------
     committed, here
-        The contents of two ``dvc.lock``; only what both have is compared.
+        The contents of two ``dvc.lock`` files. Only outputs that are in both are compared.
     stages
         The stages of ``dvc.yaml``, each after those that it depends on.
 
     Returns
     -------
     compared
-        How many outputs both have.
+        The number of outputs that are in both.
     others
-        Stage and path of those that differ, the first stage first.
+        The stage and path of each output that differs, in the order of the stages.
     """
     wanted, received = outputs_of(committed), outputs_of(here)
     both = wanted.keys() & received.keys()
@@ -70,17 +70,17 @@ def compare_outputs(
 
 
 def describe_processor(record: Mapping[str, Any]) -> str:
-    """Name what a run was made on.
+    """Name the processor that a run was made on.
 
     Parameters
     ----------
     record
-        A training's record, ``metrics/runs/{task}.json``.
+        The record of a training, ``metrics/runs/{task}.json``.
 
     Returns
     -------
     text
-        The processor and, where the record has them, its SIMD features.
+        The processor and its SIMD features, as far as the record has them.
     """
     environment = record.get("environment", {})
     simd = ", ".join(environment.get("simd", [])) or "not recorded"
@@ -88,7 +88,7 @@ def describe_processor(record: Mapping[str, Any]) -> str:
 
 
 def main() -> str:
-    """Compare the run that lies here with the commit.
+    """Compare the run in this folder with the commit.
 
     Returns
     -------

@@ -98,7 +98,7 @@ def find_obstacle(classifier: keras.Model) -> str | None:
     Parameters
     ----------
     classifier
-        Any Keras model.
+        The classifier. It can be any Keras model.
 
     Returns
     -------

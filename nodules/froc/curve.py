@@ -86,7 +86,7 @@ class FrocCurve:
         Parameters
         ----------
         copies
-            How often each scan counts, shape (S,). None counts each scan once.
+            The number of times that each scan counts, shape (S,). None counts each scan once.
 
         Returns
         -------

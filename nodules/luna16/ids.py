@@ -51,7 +51,7 @@ def id_flaw(value: object) -> str | None:
     Parameters
     ----------
     value
-        Any value, from a file or from a table in memory.
+        The value, from a file or from a table in memory; it can be of any type.
 
     Returns
     -------

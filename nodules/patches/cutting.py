@@ -96,7 +96,7 @@ def cut_scan(task: CutTask) -> CutScan:
     Parameters
     ----------
     task
-        What to cut.
+        The scan, its grid, and the patches to cut.
 
     Returns
     -------

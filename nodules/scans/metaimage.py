@@ -60,6 +60,7 @@ def parse_header(text: str, source: str) -> Header:
     ...     DimSize = 512 512 120
     ...     ElementSpacing = 0.5 0.5 2.5
     ...     Offset = -128 -128 -300
+    ...     TransformMatrix = 1 0 0 0 1 0 0 0 1
     ...     ElementType = MET_SHORT
     ...     ElementDataFile = 1.2.826.raw''',
     ...     source="1.2.826.mhd",

@@ -1,1 +1,1 @@
-"""How well networks tell real patches of nodules from others."""
+"""A study of how well networks separate real patches of nodules from other patches."""

@@ -54,12 +54,12 @@ def nested_scores(
     Parameters
     ----------
     pair_scores
-        For some pairs of folds (a < b), scores of shape (N,) by the network trained on the others;
-        read in the two folds only. Every fold must be in one.
+        For some pairs of folds (a < b), the scores by the network that was trained on the other
+        folds, shape (N,). Only the scores in the two folds are used. Every fold must be in a pair.
     labels
-        Shape (N,), 0 or 1.
+        The labels, 0 or 1, shape (N,).
     folds
-        Shape (N,), the fold of each patch.
+        The fold of each patch, shape (N,).
 
     Returns
     -------
@@ -84,7 +84,7 @@ def nested_scores(
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Cross-validate, and keep the networks and what they reached."""
+    """Cross-validate, and keep the networks and their metrics."""
     patches = read_labelled_patches(arguments.patches)
     if arguments.folds < 3:
         msg = f"--folds: Expected at least 3, to train on one. Received: {arguments.folds}"
@@ -134,19 +134,20 @@ def summarise_folds(
     scores: FloatArray,
     thresholds: FloatArray,
 ) -> dict[str, Any]:
-    """Say how the cross-validation was made and what came out.
+    """Summarise the protocol and the metrics of the cross-validation.
 
     Parameters
     ----------
     patches
-        What was scored.
+        The patches that were scored.
     folds, scores, thresholds
-        Shape (N,), from `make_folds` and `nested_scores`.
+        The arrays of `make_folds` and `nested_scores`, shape (N,).
 
     Returns
     -------
     dict
-        Ready for JSON. ``threshold`` is that of all networks together, on other files.
+        Values that can be written as JSON. ``threshold`` is for the mean score of all networks on
+        other files.
     """
     of_folds = []
     count = int(folds.max()) + 1
@@ -216,7 +217,7 @@ def _show(metrics: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Train or score."""
+    """Run the command that the arguments name: train or score."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

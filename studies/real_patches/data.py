@@ -1,9 +1,9 @@
-"""Labelled LUNA16 patches of an ``.npz`` file: reading, checking, and folds that do not leak.
+"""Reads and checks labelled LUNA16 patches of an ``.npz`` file, and makes folds that do not leak.
 
-The file holds ``image``, uint8 of shape (N, side, side): HU -1000..400 scaled to 0..255; ``label``,
-0 or 1 of shape (N,); and perhaps ``candidate_row``, an integer of shape (N,): each patch's row in
-LUNA16's candidates.csv. That table goes scan by scan, so neighbouring rows are patches of one
-scan, often of one nodule.
+The file holds ``image``, uint8 of shape (N, side, side), which is HU -1000..400 scaled to 0..255;
+``label``, 0 or 1, of shape (N,); and optionally ``candidate_row``, integers of shape (N,): the row
+of each patch in LUNA16's candidates.csv. That table is ordered by scan, so neighbouring rows are
+patches of one scan and often of one nodule.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from sklearn.model_selection import StratifiedGroupKFold
 WINDOW_HU = (-1000.0, 400.0)
 SIZE_PX = 65
 
-# Patches correlated this closely count as one picture cut twice.
+# Two patches with at least this correlation count as the same image.
 SAME_CORRELATION = 0.98
 
-# Rows of candidates.csv (551,065) for each of the 888 scans.
+# The mean number of rows of candidates.csv (551,065 in all) for each of the 888 scans.
 _ROWS_A_SCAN = 621
 
 
 @dataclass(frozen=True)
 class LabelledPatches:
-    """Patches as the networks take them.
+    """Patches in the form that the networks take.
 
     Parameters
     ----------
     images_hu
-        int16 of shape (N, 1, 65, 65).
+        The patches, int16 HU of shape (N, 1, 65, 65).
     labels
-        int64 of shape (N,): 1 for a nodule.
+        The labels, int64 of shape (N,): 1 for a nodule, 0 for none.
     groups
-        int64 of shape (N,): patches of one group are (nearly) the same picture.
+        The group of each patch, int64 of shape (N,). Patches of a group are (nearly) the same
+        image.
     candidate_rows
-        int64 of shape (N,), or None where the file has none.
+        The rows in candidates.csv, int64 of shape (N,), or None if the file has none.
     """
 
     images_hu: NDArray[np.int16]
@@ -51,7 +52,7 @@ class LabelledPatches:
     candidate_rows: NDArray[np.int64] | None
 
     def clusters(self) -> list[str]:
-        """Name what to resample for intervals: about a scan's candidates, or else the group."""
+        """Name each patch's cluster for resampling: about one scan's candidates, or its group."""
         if self.candidate_rows is None:
             return [f"group{g}" for g in self.groups]
         return [f"rows{row // _ROWS_A_SCAN}" for row in self.candidate_rows]
@@ -63,20 +64,20 @@ def read_labelled_patches(path: Path) -> LabelledPatches:
     Parameters
     ----------
     path
-        The ``.npz``.
+        The ``.npz`` file.
 
     Returns
     -------
     patches
-        In HU, padded to 65 x 65, with groups of near-duplicates.
+        The patches in HU, padded to 65 x 65, with groups of near-duplicates.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no ``.npz``, lacks a key, or an array is not as the module's docstring says; or
-        if it lacks one of the two classes.
+        If the file is not an ``.npz`` file, lacks a key or one of the two classes, or an array is
+        not as the module's docstring says.
     """
     arrays = _load(path)
     image, label = arrays["image"], arrays["label"]
@@ -109,7 +110,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         msg = f"{path}: Expected an .npz of patches. Received: no file"
         raise FileNotFoundError(msg)
     try:
-        # np.load would take other kinds of file as well.
+        # np.load alone would also accept other kinds of files.
         zipfile.ZipFile(path).close()
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
@@ -129,7 +130,7 @@ def _refuse(path: Path, key: str, wanted: str, array: NDArray[Any]) -> None:
 
 
 def to_hu(image: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Undo the scaling of HU -1000..400 to 0..255; exact to the step of 5.5 HU.
+    """Undo the scaling of HU -1000..400 to 0..255, whose steps are 5.5 HU.
 
     Parameters
     ----------
@@ -146,9 +147,9 @@ def to_hu(image: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 
 def pad(images_hu: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Pad to 65 x 65 by reflection, the middle staying the middle.
+    """Pad patches to 65 x 65 pixels by reflection, and keep them in the middle.
 
-    Reflected tissue looks like tissue: a frame of air would be an edge that no CT has there.
+    Reflected tissue looks like tissue, whereas a frame of air would be an edge that no CT has.
 
     Parameters
     ----------
@@ -158,17 +159,17 @@ def pad(images_hu: NDArray[np.int16]) -> NDArray[np.int16]:
     Returns
     -------
     padded_hu
-        int16 of shape (N, 1, 65, 65). Where the side is even there is no middle pixel: the odd
-        pixel is added below and right.
+        int16 of shape (N, 1, 65, 65). A patch with an even side has no middle pixel: the padding
+        below and on the right is then one pixel wider.
     """
     missing = SIZE_PX - images_hu.shape[-1]
     width = (missing // 2, missing - missing // 2)
-    # Symmetric rather than reflect: it takes patches of a single pixel as well.
+    # Symmetric rather than reflect, because it also works for patches of a single pixel.
     return np.pad(images_hu, ((0, 0), (0, 0), width, width), mode="symmetric")
 
 
 def group_duplicates(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Group patches that are the same picture or nearly so, directly or through others.
+    """Group patches that are (nearly) the same image, directly or through other patches.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def group_duplicates(image: NDArray[np.uint8]) -> NDArray[np.int64]:
     flat = image.reshape(len(image), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
-    # A patch of one value correlates with none; exact copies of it are found below.
+    # A constant patch has no correlation with any other; its exact copies are found below.
     flat /= np.where(norms == 0, 1, norms)
     pairs = []
     for start in range(0, len(flat), 1024):
@@ -201,24 +202,24 @@ def group_duplicates(image: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def make_folds(patches: LabelledPatches, count: int, seed: int) -> NDArray[np.int64]:
-    """Share patches among folds with equally many nodules, each group in one fold.
+    """Divide patches into folds with equally many nodules. Each group is in one fold.
 
-    With ``candidate_row``, a fold is a range of rows: then only the scans that lie on a border
-    (one less than folds) can be in two of them. Otherwise groups go to folds at random.
+    With ``candidate_row``, a fold is a range of rows. Then a scan can be in two folds only if it
+    lies on the border between them. Otherwise, groups are assigned to folds at random.
 
     Parameters
     ----------
     patches
-        From `read_labelled_patches`.
+        The patches, from `read_labelled_patches`.
     count
-        How many folds, at least 2.
+        The number of folds, at least 2.
     seed
-        Of the random sharing.
+        The seed of the random assignment.
 
     Returns
     -------
     folds
-        int64 of shape (N,), 0 to ``count`` - 1.
+        The fold of each patch, int64 of shape (N,), 0 to ``count`` - 1.
 
     Raises
     ------
@@ -241,6 +242,6 @@ def make_folds(patches: LabelledPatches, count: int, seed: int) -> NDArray[np.in
     folds = np.empty(len(order), np.int64)
     folds[order] = before * count // patches.labels.sum()
     folds = np.minimum(folds, count - 1)
-    # Near-copies follow the first of their group.
+    # All patches of a group go to the fold of its first patch.
     _, first = np.unique(patches.groups, return_index=True)
     return folds[first][patches.groups]

@@ -1,4 +1,4 @@
-"""Training a network on real patches, and scoring with several."""
+"""Trains a network on real patches, and scores patches with several networks."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def fit_network(
     Parameters
     ----------
     images_hu
-        int16 of shape (N, 1, 65, 65).
+        The patches, int16 HU of shape (N, 1, 65, 65).
     labels
-        int64 of shape (N,), 0 or 1.
+        The labels, int64 of shape (N,), 0 or 1.
     recipe
-        How.
+        How the network is trained.
     seed
-        Of the initial weights, the shuffling and the augmentation.
+        The seed of the initial weights, the shuffling and the augmentation.
 
     Returns
     -------
     model
-        With the running mean of its weights.
+        The network, whose weights are their running mean over the training.
     """
     fix_seeds(seed, deterministic=True)
     model = build_model(
@@ -56,7 +56,7 @@ def fit_network(
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
-        # No data are kept back to validate on, so nothing is stopped early.
+        # All data are used for training, so there is no validation and no early stopping.
         patience=recipe.epochs,
         augmentation=recipe.augmentation,
         seed=seed,
@@ -73,7 +73,7 @@ def fit_network(
 
 
 def dihedral_views(images_hu: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
-    """Give the patches in the eight ways that a square can lie.
+    """Give the patches in the eight orientations of a square: rotated and mirrored.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def dihedral_views(images_hu: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
     Yields
     ------
     view
-        Of the same shape.
+        The patches in one orientation, of the same shape.
     """
     for turns in range(4):
         turned = np.rot90(images_hu, turns, axes=(2, 3))
@@ -99,12 +99,12 @@ def mean_scores(models: Sequence[keras.Model], images_hu: NDArray[np.int16]) -> 
     models
         One or more classifiers.
     images_hu
-        int16 of shape (N, 1, 65, 65).
+        The patches, int16 HU of shape (N, 1, 65, 65).
 
     Returns
     -------
     scores
-        float64 of shape (N,), 0 to 1.
+        The mean probabilities, float64 of shape (N,), 0 to 1.
     """
     total = np.zeros(len(images_hu))
     for view in dihedral_views(images_hu):

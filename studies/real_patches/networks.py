@@ -1,7 +1,7 @@
-"""The networks of a cross-validation, each trained in a process of its own, on one thread.
+"""Trains the networks of a cross-validation, each in its own process and on one thread.
 
-One thread a network, and as many networks at once as there are cores, is faster than all cores on
-each; and sums are then taken in the same order however many cores there are.
+Training as many networks at once as there are cores, with one thread each, is faster than using all
+cores for each network. Sums are then also in the same order for any number of cores.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class NetworkTask:
     Parameters
     ----------
     pair
-        The two folds, the lower first.
+        The two folds that are left out, the lower one first.
     patches
-        Of all folds.
+        The patches of all folds.
     folds
-        int64 of shape (N,).
+        The fold of each patch, int64 of shape (N,).
     recipe
-        How to train.
+        How the network is trained.
     seed
-        Of this network.
+        The seed of this network.
     key
-        Digest of all the above.
+        The digest of all the above.
     """
 
     pair: tuple[int, int]
@@ -52,16 +52,16 @@ class NetworkTask:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedNetwork:
-    """What came of a task.
+    """The result of a task.
 
     Parameters
     ----------
     key
-        Of the task.
+        The key of the task.
     scores
-        float64 of shape (N,); NaN outside the task's two folds.
+        The scores of the patches, float64 of shape (N,); NaN outside the task's two folds.
     model
-        The ``.keras`` file.
+        The content of the ``.keras`` file.
     """
 
     key: str
@@ -77,18 +77,18 @@ def list_tasks(
     Parameters
     ----------
     patches
-        To train on.
+        The patches to train on.
     folds
-        From `studies.real_patches.data.make_folds`.
+        The fold of each patch, from `studies.real_patches.data.make_folds`, at least 3 folds.
     recipe
-        How to train.
+        How the networks are trained.
     seed
-        Of the first network; the others' follow.
+        The seed of the first network. Each further network has the next number.
 
     Returns
     -------
     tasks
-        k for k folds, at least 3, each fold left out by two of them.
+        As many tasks as folds. Each fold is left out by two of them.
     """
     data = [array.tobytes() for array in (patches.images_hu, patches.labels, folds)]
     common = digest(CODE, *data, recipe)
@@ -108,8 +108,8 @@ def list_tasks(
 
 
 def train_network(task: NetworkTask) -> TrainedNetwork:
-    """Train a network, and score what it has not seen."""
-    # Read when TensorFlow is first imported, which is below.
+    """Train a network, and score the two folds that it has not seen."""
+    # TensorFlow reads these when it is first imported, which is below.
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -125,6 +125,6 @@ def train_network(task: NetworkTask) -> TrainedNetwork:
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, Path(folder) / "network.keras")
         file = (Path(folder) / "network.keras").read_bytes()
-    # The process goes on with other networks: what Keras remembers of this one would pile up.
+    # The process trains further networks, and Keras would keep the memory of this one.
     keras.backend.clear_session()
     return TrainedNetwork(key=task.key, scores=scores, model=file)

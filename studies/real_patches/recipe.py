@@ -21,28 +21,30 @@ class Recipe:
     architecture
         A key of `nodules.networks.build.ARCHITECTURES`.
     settings
-        The architecture's own, as `nodules.networks.build.build_model` takes them.
+        The architecture's own settings, in the form that `nodules.networks.build.build_model`
+        takes.
     epochs
-        All of them are run: the learning rate falls to near 0 by the last, so nothing is stopped
-        early and no data are needed to say when.
+        The number of epochs. All of them are run: the learning rate falls almost to 0 by the last
+        one, so early stopping, which would need validation data, is not necessary.
     batch_size
-        Patches a step; the last of an epoch may have fewer.
+        The number of patches in a step; the last step of an epoch may have fewer.
     learning_rate
-        The peak, of AdamW.
+        The highest learning rate of AdamW.
     warmup_epochs
-        In which it rises to that; then it falls with a cosine.
+        The number of epochs in which the learning rate rises to its highest value; after that it
+        falls with a cosine.
     weight_decay
-        Of AdamW.
+        The weight decay of AdamW.
     dropout
-        Share of the features dropped.
+        The share of the features that are dropped in training.
     label_smoothing
-        How far the targets 0 and 1 are drawn to the middle.
+        How far the targets 0 and 1 are moved towards 0.5.
     ema_momentum
-        Of the running mean of the weights, which is what training gives back.
+        The momentum of the running mean of the weights. The trained network has this mean.
     gradient_clip_norm
-        To which longer gradients are cut.
+        The norm to which longer gradients are clipped.
     augmentation
-        Random changes of the patches.
+        The random changes of the training patches.
     """
 
     architecture: str
@@ -60,8 +62,8 @@ class Recipe:
 
 
 _OWN = {
-    # It starts from ImageNet's weights, so few epochs do. Of patches of 50 pixels, the middle 49
-    # leave out what these are padded with.
+    # It starts from ImageNet's weights, so few epochs are enough. Patches of 50 pixels are padded;
+    # their middle 49 pixels leave out the padding.
     "efficientnet": Recipe(
         architecture="efficientnet",
         settings={"weights": "imagenet", "middle_px": 49, "input_px": 80},

@@ -1,1 +1,1 @@
-"""Chest CTs made from nothing, in LUNA16's layout."""
+"""Synthetic chest CTs (phantoms) in LUNA16's layout."""

@@ -1,4 +1,4 @@
-"""A chest made from nothing: smooth solids for the large organs, trees of tubes for the vessels.
+"""The anatomy of a synthetic chest: smooth solids for large organs, trees of tubes for vessels.
 
 Everything is in the scan's local frame: mm, x to the patient's left, y to the back, z to the head
 (LPS), zero at the middle of the imaged volume. Depths are signed distances to a surface, positive
@@ -27,9 +27,9 @@ class Tubes:
     Parameters
     ----------
     start_xyz_mm, end_xyz_mm
-        Ends of the axes, shape (N, 3).
+        The two ends of each tube's axis, shape (N, 3).
     start_radius_mm, end_radius_mm
-        Radii, shape (N,).
+        The radii at these ends, shape (N,).
     """
 
     start_xyz_mm: NDArray[np.float64]
@@ -41,7 +41,7 @@ class Tubes:
         return len(self.start_xyz_mm)
 
     def where(self, keep: NDArray[np.bool_]) -> Tubes:
-        """Those tubes for which `keep`, shape (N,), is true."""
+        """Give the tubes for which `keep`, shape (N,), is true."""
         return Tubes(
             self.start_xyz_mm[keep],
             self.end_xyz_mm[keep],
@@ -66,13 +66,13 @@ class Torso:
     Parameters
     ----------
     half_width_mm, half_depth_mm
-        Half axes of the body, left to right and front to back.
+        The half axes of the body, left to right and front to back.
     level_mm
-        Height of the volume's middle above the hila.
+        The height of the volume's middle above the hila.
     wobble_cosines, wobble_sines
-        Coefficients of the first harmonics, which make the ribs' outline irregular.
+        The coefficients of the first harmonics, which make the ribs' outline irregular.
     heart_scale
-        Size of the heart against the usual.
+        The size of the heart, relative to the usual size.
     """
 
     half_width_mm: float
@@ -83,13 +83,13 @@ class Torso:
     heart_scale: float
 
     def _wobble(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Relative radius of the outline: harmonics of the angle about z, which turn with z."""
+        """Give the relative radius of the outline: harmonics of the angle, which turn with z."""
         radius = np.maximum(hypot(x, y), 1e-6)
         cos, sin = x / radius, y / radius
         even, odd = np.zeros_like(radius), np.zeros_like(radius)
         cos_n, sin_n = np.ones_like(radius), np.zeros_like(radius)
         for a, b in zip(self.wobble_cosines, self.wobble_sines, strict=True):
-            # Of the next multiple of the angle.
+            # Cosine and sine of the next multiple of the angle.
             cos_n, sin_n = cos_n * cos - sin_n * sin, sin_n * cos + cos_n * sin
             even += a * cos_n + b * sin_n
             odd += b * cos_n - a * sin_n
@@ -98,7 +98,7 @@ class Torso:
 
     def body_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Depth below the skin at broadcastable local coordinates, mm."""
-        # Between an ellipse, which has 2 for 1.18, and a rectangle.
+        # A shape between an ellipse, which would have 2 instead of 1.18, and a rectangle.
         across, along = (x / self.half_width_mm) ** 2, (y / self.half_depth_mm) ** 2
         radius = np.sqrt(np.sqrt(across**2 + 1.18 * across * along + along**2))
         return (1 - radius + 0 * z) * self.half_depth_mm
@@ -157,9 +157,9 @@ class Chest:
     torso
         The large organs.
     vessels, airways
-        Tubes; an airway's radius is that of its lumen.
+        The tubes. The radius of an airway is that of its lumen.
     branch_points_xyz_mm
-        Where vessels fork, local mm, shape (M, 3).
+        The points where vessels fork, in the local frame, mm, shape (M, 3).
     """
 
     torso: Torso
@@ -174,11 +174,11 @@ def make_chest(rng: np.random.Generator, field_of_view_mm: float, slab_mm: float
     Parameters
     ----------
     rng
-        Source of all randomness.
+        The source of all randomness.
     field_of_view_mm
-        Width of the images; the body fills most of it, so a small field holds a small chest.
+        The width of the images. The body fills most of it, so a small field holds a small chest.
     slab_mm
-        Height of the volume; tubes wholly outside it are left out.
+        The height of the volume. Tubes that are wholly outside it are left out.
 
     Returns
     -------
@@ -277,7 +277,7 @@ def _grow_trees(
 
 
 def _airways(torso: Torso, arteries: Tubes) -> Tubes:
-    """Windpipe, main bronchi, and a bronchus beside each of the wider arteries."""
+    """Make the windpipe, the main bronchi, and a bronchus beside each of the wider arteries."""
     width, depth, level = torso.half_width_mm, torso.half_depth_mm, torso.level_mm
     carina = np.array([0.0, 0.1 * depth, 0.2 * width - level])
     top = np.array([0.0, -0.05 * depth, 1.2 * width - level])

@@ -1,8 +1,8 @@
-"""Phantom scans as files: subsets and tables in the layout of LUNA16.
+"""Writes phantom scans as files: subsets and tables in the layout of LUNA16.
 
-A phantom is anatomically structured, but no patient's: it exercises the pipeline and is no proof of
-quality. `nodules.sources.phantom.plan` says what each scan contains,
-`nodules.sources.phantom.render` makes voxels.
+A phantom has the structure of a chest but is not a patient: it tests that the pipeline works, not
+how well it finds nodules. `nodules.sources.phantom.plan` decides what each scan contains, and
+`nodules.sources.phantom.render` makes the voxels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nodules.sources.phantom.render import render
 
 
 def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
-    """Tables of planned scans, in LUNA16's schemas and world mm.
+    """Make the tables of planned scans, in LUNA16's schemas and world mm.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
     Returns
     -------
     tables
-        By file name, as `nodules.luna16.tables.SCHEMAS` has them. An excluded finding that is no
-        nodule has the diameter -1.
+        The tables by their file names, the keys of `nodules.luna16.tables.SCHEMAS`. An excluded
+        finding that is not a nodule has the diameter -1.
     """
     uids = [plan.seriesuid for plan in plans]
     return {
@@ -71,24 +71,24 @@ def phantom_tables(plans: Sequence[ScanPlan]) -> dict[str, pd.DataFrame]:
 def write_subset(plans: Sequence[ScanPlan], subset: int, path: Path, n_jobs: int = 1) -> None:
     """Render a subset's scans into an archive laid out as LUNA16's ``subset{k}.zip``.
 
-    The archive's bytes depend on the plans alone (and on the versions of numpy and zlib), not on
-    the processor, `n_jobs` nor the time. It appears whole or not at all.
+    The bytes of the archive depend only on the plans (and on the versions of NumPy and zlib), not
+    on the processor, on `n_jobs` or on the time.
 
     Parameters
     ----------
     plans
-        Planned scans; those of other subsets are passed over.
+        Planned scans; those of other subsets are skipped.
     subset
-        Which to write.
+        The number of the subset to write.
     path
-        The archive to write.
+        The archive to write, completely or not at all.
     n_jobs
-        Processes that render, as joblib counts them.
+        The number of processes that render, as joblib counts them.
 
     Raises
     ------
     ValueError
-        If no plan is of that subset.
+        If there is no plan for that subset.
     """
     chosen = [plan for plan in plans if plan.subset == subset]
     if not chosen:

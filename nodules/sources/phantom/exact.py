@@ -33,16 +33,16 @@ def bell(
     Parameters
     ----------
     rng
-        Source of all randomness.
+        The source of all randomness.
     shape
-        Of the result.
+        The shape of the result.
     dtype
-        float32 or float64.
+        The type of the result, float32 or float64.
 
     Returns
     -------
     values
-        Within 3.5 of 0; the kurtosis is 2.7, where a normal distribution has 3.
+        The values, from -3.5 to 3.5. Their kurtosis is 2.7; that of a normal distribution is 3.
     """
     total = rng.random(shape, dtype)
     for _ in range(_UNIFORM_DRAWS - 1):
@@ -78,12 +78,12 @@ def cube_root(values: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     values
-        Any shape.
+        The values, any shape.
 
     Returns
     -------
     roots
-        float64 of the same shape, right to some last bits.
+        float64 of the same shape, correct except for the last few bits.
     """
     values = np.asarray(values, dtype=np.float64)
     roots = np.ones_like(values)
@@ -94,7 +94,7 @@ def cube_root(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def sine(turns: NDArray[Any]) -> NDArray[Any]:
-    """Give a sine wave, right to 0.0012: two parabolas for each period, bent a little.
+    """Give a sine wave, correct to 0.0012: two slightly bent parabolas for each period.
 
     Parameters
     ----------

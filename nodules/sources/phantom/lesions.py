@@ -1,4 +1,4 @@
-"""The nodules of a phantom, the findings that are none, and where candidate detectors look.
+"""Draws a phantom's nodules, its other findings, and the places where candidate detectors look.
 
 All positions here are in the scan's local frame (see `nodules.sources.phantom.anatomy`).
 """
@@ -28,20 +28,21 @@ _GAP_MM = 4.0
 
 @dataclass(frozen=True)
 class Lesion:
-    """A nodule, or a finding that is none.
+    """A nodule, or a finding that is not a nodule.
 
     Parameters
     ----------
     center_xyz_mm
-        Centroid, LPS mm.
+        The centroid, LPS mm.
     diameter_mm
-        Diameter of the ball of equal volume.
+        The diameter of the ball of equal volume.
     kind
-        A ``spot`` (smaller than any nodule) and a ``scar`` (elongated) are no nodules.
+        The kind of the lesion. A ``spot`` (smaller than any nodule) and a ``scar`` (elongated) are
+        not nodules.
     rim_hu, core_hu
-        Intensity of the whole and of the inner core; equal but for part-solid nodules.
+        The intensity of the whole and of the inner core. They differ only in part-solid nodules.
     shape_seed
-        Seed of axes, lobes and spicules.
+        The seed of the axes, lobes and spicules.
     """
 
     center_xyz_mm: tuple[float, float, float]
@@ -60,27 +61,28 @@ class Lesion:
 def draw_lesions(
     rng: np.random.Generator, chest: Chest, half_extent_xyz_mm: Points, nodule_count: int
 ) -> tuple[list[Lesion], list[Lesion]]:
-    """Draw the nodules and the other findings of a chest, none touching another.
+    """Draw the nodules and the other findings of a chest. They do not touch each other.
 
-    A lesion lies in a lung, whole between the first and the last slice: free, at a vessel or at the
-    pleura. A diameter for which there is no room is drawn anew.
+    A lesion lies in a lung, completely between the first and the last slice: free, at a vessel or
+    at the pleura. If there is no room for a diameter, another one is drawn.
 
     Parameters
     ----------
     rng
-        Source of all randomness.
+        The source of all randomness.
     chest
-        Where to place them.
+        The chest in which lesions are placed.
     half_extent_xyz_mm
-        From the volume's middle to the centres of its outermost voxels, shape (3,), mm.
+        The distance from the volume's middle to the centres of its outermost voxels, shape (3,),
+        mm.
     nodule_count
-        How many nodules; other findings are 2 to 8.
+        The number of nodules. There are also 2 to 8 other findings.
 
     Returns
     -------
     nodules, excluded
-        Lesions in the local frame. A quarter of the excluded are nodule-like, as those that too
-        few of LIDC's readers marked.
+        The lesions in the local frame. A quarter of the excluded ones look like nodules, as do
+        those that too few of LIDC's readers marked.
     """
     room = _Room(rng, chest, half_extent_xyz_mm)
     nodules = [_draw_nodule(rng, room) for _ in range(nodule_count)]
@@ -95,22 +97,23 @@ def draw_candidates(
     nodules: list[Lesion],
     excluded: list[Lesion],
 ) -> tuple[Points, Points]:
-    """Points where a candidate detector would look: near nodules, and where it would err.
+    """Draw points that a candidate detector would mark: near nodules, and where it would be wrong.
 
     Parameters
     ----------
     rng
-        Source of all randomness.
+        The source of all randomness.
     chest, half_extent_xyz_mm
-        As for `draw_lesions`.
+        The same arguments as for `draw_lesions`.
     nodules, excluded
         The lesions of that chest.
 
     Returns
     -------
     on_nodules, elsewhere
-        Local mm, shapes (P, 3) and (N, 3). One or two a nodule, within 0.7 of its radius; and some
-        10 to 30 on vessels, forks, airway walls, pleura and excluded findings, off every nodule.
+        The points in the local frame, mm, shapes (P, 3) and (N, 3). There are one or two for each
+        nodule, within 0.7 of its radius, and about 10 to 30 on vessels, forks, airway walls, the
+        pleura and excluded findings, away from every nodule.
     """
     on_nodules = [
         np.asarray(nodule.center_xyz_mm) + _within_ball(rng, 0.35 * nodule.diameter_mm)
@@ -141,7 +144,7 @@ def draw_candidates(
 
 
 class _Room:
-    """Where lesions still fit."""
+    """The places where lesions still fit."""
 
     def __init__(self, rng: np.random.Generator, chest: Chest, half_extent_xyz_mm: Points) -> None:
         self._rng = rng
@@ -155,7 +158,7 @@ class _Room:
         self._taken: list[tuple[Points, float]] = []
 
     def take(self, radius_mm: float) -> tuple[float, float, float] | None:
-        """Take a place for a ball; None where there is none."""
+        """Take a place for a ball; None if there is none."""
         place = self._rng.choice(["free", "vessel", "pleura"], p=[0.65, 0.2, 0.15])
         if place == "vessel":
             aside = unit(bell(self._rng, (len(self._vessels), 3)))

@@ -1,4 +1,4 @@
-"""Painting the large organs: evaluated at every second or fourth pixel, then interpolated.
+"""Paints the large organs: they are evaluated at every second or fourth pixel and interpolated.
 
 The lungs' and the body's edges are drawn at full resolution from interpolated depths; softer
 contrasts, within tissue or lung, are interpolated as they are.
@@ -20,18 +20,18 @@ def paint_organs(rng: np.random.Generator, torso: Torso, axes: Axes, lung_hu: fl
     Parameters
     ----------
     rng
-        Source of all randomness.
+        The source of all randomness.
     torso
-        The organs' shapes.
+        The shapes of the organs.
     axes
-        Where the voxels are.
+        The coordinates of the voxels.
     lung_hu
-        Mean intensity of the lungs.
+        The mean intensity of the lungs.
 
     Returns
     -------
     volume
-        HU, float32 of shape (Z, Y, X), without noise.
+        The intensities without noise, HU, float32 of shape (Z, Y, X).
     """
     half = _coarser(axes)
     quarter = _coarser(half)
@@ -64,7 +64,7 @@ def _tissue_hu(
     paint(-100.0, body_depth - 1.5)  # fat under the skin
     paint(50.0, cavity_depth + rng.uniform(0.09, 0.15) * width)  # muscle of the wall
     paint(-70.0, cavity_depth - 0.02 * width)  # fat of the mediastinum
-    # Plain, or with contrast medium in heart and great vessels.
+    # Without contrast medium, or with it in the heart and the great vessels.
     blood_hu = float(rng.choice([40, 40, 160, 260]))
     heart = torso.heart_radius(x, y, z)
     paint(40.0, (1 - heart) * 0.4 * width)
@@ -128,7 +128,7 @@ def _outside_hu(torso: Torso, axes: Axes) -> Volume:
 
 
 def _coarser(axes: Axes) -> Axes:
-    """Every second column and row, and one more beyond the last of an even number."""
+    """Take every second column and row, and one more beyond the last if their number is even."""
     x, y = (
         axis[0] + 2 * axes.pixel_mm * np.arange(len(axis) // 2 + 1) for axis in (axes.x, axes.y)
     )

@@ -1,4 +1,4 @@
-"""Painting tubes and lesions into a volume, each within its own box, with edges a pixel wide."""
+"""Paints tubes and lesions into a volume, each within its own box, with edges one pixel wide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Volume = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Axes:
-    """Local coordinates of the voxel centres along each axis, evenly increasing, mm."""
+    """The local coordinates of the voxel centres along each axis, evenly increasing, mm."""
 
     x: Volume
     y: Volume
@@ -25,16 +25,16 @@ class Axes:
 
     @property
     def pixel_mm(self) -> float:
-        """In-plane distance of voxel centres."""
+        """The in-plane distance between voxel centres, mm."""
         return float(self.x[1] - self.x[0])
 
     @property
     def slice_mm(self) -> float:
-        """Distance of slices."""
+        """The distance between slices, mm."""
         return float(self.z[1] - self.z[0])
 
     def grids(self) -> tuple[Volume, Volume, Volume]:
-        """Broadcastable x, y, z of shapes (1, 1, X), (1, Y, 1), (Z, 1, 1)."""
+        """Give x, y, z for broadcasting, of shapes (1, 1, X), (1, Y, 1), (Z, 1, 1)."""
         return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
 
 
@@ -46,18 +46,18 @@ def paint_tubes(
     Parameters
     ----------
     volume
-        HU, shape (Z, Y, X).
+        The intensities, HU, shape (Z, Y, X).
     axes
-        Where its voxels are.
+        The coordinates of the voxels.
     tubes
-        What to paint.
+        The tubes to paint.
     hu
-        Intensity of the tubes.
+        The intensity of the tubes.
     around_hu
-        What an edge fades to; a voxel that is denser stays as it is. If None, an edge fades to what
-        is there.
+        The intensity that an edge fades to; a denser voxel stays as it is. With None, an edge fades
+        to the intensity that is there.
     """
-    # Slices average over their thickness: seen along z, a thin tube is as wide as a slice.
+    # Slices average over their thickness, so along z a thin tube is as wide as a slice.
     squeeze = min(1.0, 1.2 * axes.pixel_mm / axes.slice_mm)
     edge_mm = 1.1 * axes.pixel_mm
     low = np.minimum(tubes.start_xyz_mm, tubes.end_xyz_mm)
@@ -113,7 +113,7 @@ def paint_tubes(
 
 @dataclass(frozen=True)
 class _Shape:
-    """A lobulated ellipsoid whose volume and centroid are a given ball's, but for spicules."""
+    """A lobulated ellipsoid; without its spicules, it has a given ball's volume and centroid."""
 
     rotation: NDArray[np.float64]
     axes_mm: NDArray[np.float64]
@@ -194,15 +194,15 @@ def paint_lesion(
     Parameters
     ----------
     volume
-        HU, shape (Z, Y, X).
+        The intensities, HU, shape (Z, Y, X).
     axes
-        Where its voxels are.
+        The coordinates of the voxels.
     lesion
-        What to paint.
+        The lesion to paint.
     center_xyz_mm
-        Its centroid in the frame of `axes`, shape (3,).
+        The centroid of the lesion in the frame of `axes`, shape (3,), mm.
     around_hu
-        Intensity of the lung, which its edges fade to.
+        The intensity of the lung, which the edges of the lesion fade to.
     """
     rng = np.random.default_rng(lesion.shape_seed)
     shape = _draw_shape(rng, lesion)

@@ -1,7 +1,7 @@
-"""What each phantom scan contains: identity, geometry, nodules, other findings, candidates.
+"""Plans what each phantom scan contains: identity, geometry, nodules, other findings, candidates.
 
-A plan holds no voxels. It depends on the seed, the image size, the subset and the scan's place in
-its subset alone, so that subsets may be made one at a time, in any order.
+A plan holds no voxels. It depends only on the seed, the image size, the subset and the scan's place
+in its subset, so subsets can be made one at a time, in any order.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ _MIN_SLAB_MM = 42.0
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """All that a phantom scan is made from.
+    """Everything that a phantom scan is made from.
 
     Parameters
     ----------
     seriesuid, patient, subset
-        Identity. The seriesuid is rooted in 2.25, where no scan of LUNA16 is.
+        The identity of the scan. Its series UID begins with 2.25, unlike those of LUNA16.
     geometry
-        Size, spacing, origin and direction.
+        The size, spacing, origin and direction.
     nodules
-        What ``annotations.csv`` lists, centres in world mm.
+        The nodules, which ``annotations.csv`` lists, with centres in world mm.
     excluded
-        What ``annotations_excluded.csv`` lists, centres in world mm.
+        The other findings, which ``annotations_excluded.csv`` lists, with centres in world mm.
     candidates_xyz_mm, candidate_classes
-        What ``candidates_V2.csv`` lists: world points, and 1 on a nodule or 0 elsewhere.
+        The candidates, which ``candidates_V2.csv`` lists: world points, and 1 on a nodule or 0
+        elsewhere.
     patient_seed, scan_seed
-        Seeds of the anatomy and of the acquisition.
+        The seeds of the anatomy and of the acquisition.
     """
 
     seriesuid: str
@@ -70,14 +71,15 @@ def plan_scans(params: PhantomParams, subsets: Iterable[int] = SUBSETS) -> list[
     Parameters
     ----------
     params
-        Seed, scans per subset and size.
+        The seed, the number of scans per subset and their size.
     subsets
-        Which subsets; all ten by default. A subset's plan does not depend on the others asked for.
+        The numbers of the subsets, by default all ten. The plan of a subset does not depend on the
+        other subsets.
 
     Returns
     -------
     plans
-        In order of subset, then of scan.
+        The plans, in the order of the subsets and then of the scans.
     """
     return [
         _plan_scan(params, subset, ordinal)
@@ -87,12 +89,12 @@ def plan_scans(params: PhantomParams, subsets: Iterable[int] = SUBSETS) -> list[
 
 
 def middle_xyz_mm(geometry: Geometry) -> NDArray[np.float64]:
-    """World position of a volume's middle, the zero of the local frame, shape (3,)."""
+    """Give the world position of a volume's middle, the zero of the local frame, shape (3,)."""
     return geometry.world_from_index((np.asarray(geometry.size_xyz) - 1) / 2)
 
 
 def make_planned_chest(patient_seed: tuple[int, ...], geometry: Geometry) -> Chest:
-    """Anatomy of a patient in a volume of this size, in the local frame."""
+    """Make the anatomy of a patient in a volume of this size, in the local frame."""
     extent_xyz_mm = np.multiply(geometry.size_xyz, geometry.spacing_xyz_mm)
     rng = np.random.default_rng([*patient_seed, 1])
     return make_chest(rng, float(extent_xyz_mm[0]), float(extent_xyz_mm[2]))

@@ -1,8 +1,8 @@
-"""From the plan of a phantom scan to its voxels.
+"""Makes the voxels of a phantom scan from its plan.
 
-Large organs are evaluated on a grid of every second or fourth pixel and interpolated; tubes and
-lesions are painted at full resolution, each within its own box. Edges are a pixel wide, as partial
-volume makes them. All in HU.
+Large organs are evaluated on a grid of every second or fourth pixel and interpolated. Tubes and
+lesions are painted at full resolution, each within its own box. Edges are one pixel wide, like
+those that the partial volume effect makes. All values are HU.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def render(plan: ScanPlan) -> NDArray[np.int16]:
     Returns
     -------
     volume_hu
-        HU, shape (Z, Y, X) = ``plan.geometry.shape_zyx``. In half of the scans, what lies outside
-        the round field of view is -2000 or -3024, as scanners pad it.
+        The voxels, int16 HU of shape (Z, Y, X) = ``plan.geometry.shape_zyx``. In half of the scans,
+        voxels outside the round field of view are -2000 or -3024, values that scanners use.
     """
     volume = render_local(plan)
     voxels = np.rint(volume, out=volume).astype(np.int16)
@@ -53,7 +53,7 @@ def render_local(plan: ScanPlan) -> Volume:
     Returns
     -------
     volume
-        HU, float32 of shape (Z, Y, X), x to the patient's left and y to the back.
+        The voxels, float32 HU of shape (Z, Y, X), with x to the patient's left and y to the back.
     """
     rng = np.random.default_rng([*plan.scan_seed, 1])
     texture_rng = np.random.default_rng([*plan.patient_seed, 2])
@@ -96,7 +96,7 @@ def _walls(lumens: Tubes) -> Tubes:
 
 
 def _add_noise(rng: np.random.Generator, volume: Volume) -> None:
-    """Add about normal noise, correlated to its neighbours in the plane as a kernel leaves it."""
+    """Add about normal noise, correlated between in-plane neighbours as by a kernel."""
     noise = bell(rng, volume.shape, np.float32)
     factor = rng.uniform(8, 35)
     for axis, weight in zip((1, 2), rng.uniform(0, 0.3, 2).tolist(), strict=True):
