@@ -28,7 +28,7 @@ from isal import isal_zlib
 from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.geometry import Geometry
 from nodules.scans.metaimage import format_header, parse_header

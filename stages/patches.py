@@ -9,7 +9,7 @@ from nodules.jobs.workers import Workers
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
 from nodules.patches.grid import patch_shape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from stages.command import parser, run
 

@@ -20,7 +20,6 @@ from io import FileIO
 from pathlib import Path
 
 import requests
-from filelock import FileLock, Timeout
 
 from nodules.download.disk import BLOCK_BYTES, Md5Thread, byte_bar, readable_bytes
 from nodules.download.retry import (
@@ -36,7 +35,6 @@ from nodules.download.retry import (
 
 logger = logging.getLogger(__name__)
 
-_LOCK_POLL_S = 0.2
 _SLOWEST_BYTES_S = 1024
 
 
@@ -74,7 +72,7 @@ def fetch(remote: Remote, scratch: Path, patience: Patience, stop: threading.Eve
         The file wanted.
     scratch
         Folder for the part file; made if absent. Only one caller at a time may download a name
-        there: see `exclusive`.
+        there: see `nodules.download.lock`.
     patience
         Time limits and retries.
     stop
@@ -102,34 +100,6 @@ def fetch(remote: Remote, scratch: Path, patience: Patience, stop: threading.Eve
         download.take_up_part()
         retry(download.attempt, remote.name, patience, stop, download.state)
     return path
-
-
-@contextlib.contextmanager
-def exclusive(lock: Path, stop: threading.Event) -> Iterator[None]:
-    """Hold the file `lock` against other threads and processes; wait until they let go.
-
-    A process that was killed has let go, but what it started may live on, so a second download of
-    one file is a thing to wait for. The empty file stays.
-
-    Raises
-    ------
-    StoppedError
-        If `stop` was set while waiting.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock)
-    try:
-        held.acquire(blocking=False)
-    except Timeout:
-        logger.warning("waiting for another download that holds %s", lock)
-        try:
-            held.acquire(poll_interval=_LOCK_POLL_S, cancel_check=stop.is_set)
-        except Timeout:
-            raise StoppedError from None
-    try:
-        yield
-    finally:
-        held.release()
 
 
 class _Download:

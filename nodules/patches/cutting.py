@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.patches.grid import Grid
-from nodules.patches.sampling import Sampling, ScanSample, sample_lungs
+from nodules.patches.sample import Sampling, ScanSample
+from nodules.patches.sampling import sample_lungs
 from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.fingerprint import fingerprint, stored_fingerprint
 from nodules.scans.read import read_slices, stream_slices

@@ -30,7 +30,7 @@ def index_scan(task: CutTask, patches: pd.DataFrame, patient: str, subset: int) 
     task
         The task that the patches were cut for.
     patches
-        The table ``patches`` of the `nodules.patches.sampling.ScanSample`.
+        The table ``patches`` of the `nodules.patches.sample.ScanSample`.
     patient
         The patient whose scan it is.
     subset
@@ -55,7 +55,7 @@ def index_scan(task: CutTask, patches: pd.DataFrame, patient: str, subset: int) 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from nodules.patches.grid import PatchShape, make_grid
-    >>> from nodules.patches.sampling import PATCH_COLUMNS, Sampling, ScanSample
+    >>> from nodules.patches.sample import PATCH_COLUMNS, Sampling, ScanSample
     >>> from nodules.scans.geometry import Geometry
     >>> from nodules.scans.read import list_scans
     >>> from nodules.scans.write import Volume, write_archive

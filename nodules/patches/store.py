@@ -23,7 +23,8 @@ from nodules.patches.cutting import CutScan, CutTask, cut_scan
 from nodules.patches.findings import locate_excluded, locate_nodules
 from nodules.patches.grid import make_grid
 from nodules.patches.index import index_scan
-from nodules.patches.sampling import Sampling, ScanSample, sample_scan
+from nodules.patches.sample import Sampling, ScanSample
+from nodules.patches.sampling import sample_scan
 from nodules.scans.read import list_scans
 from nodules.scans.scan import Scan
 

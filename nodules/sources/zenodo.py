@@ -19,7 +19,8 @@ from nodules.download.disk import (
     require_disk,
     same_file_system,
 )
-from nodules.download.fetch import Remote, bytes_missing, exclusive, fetch
+from nodules.download.fetch import Remote, bytes_missing, fetch
+from nodules.download.lock import exclusive
 from nodules.download.retry import Patience, StoppedError
 from nodules.sources.archive_check import check_archive
 from nodules.sources.zenodo_pins import Pin, ask_and_pin, check_names, read_registry

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.report.summary import summarise
 from tests.docs.pages import DOCS, blocks

@@ -22,7 +22,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from nodules.download.fetch import Remote, exclusive, fetch, part_path
+from nodules.download.fetch import Remote, fetch, part_path
+from nodules.download.lock import exclusive
 from nodules.download.retry import Patience, StoppedError
 from tests.zenodo_server import Fault, ZenodoServer, serving
 
@@ -441,6 +442,7 @@ DOWNLOADER = """
 import sys, threading
 from pathlib import Path
 from nodules.download.fetch import Remote, fetch
+from nodules.download.lock import exclusive
 from nodules.download.retry import Patience
 name, url, size, md5, scratch = sys.argv[1:]
 fetch(Remote(name, url, int(size), md5), Path(scratch), Patience(), threading.Event())

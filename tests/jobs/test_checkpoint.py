@@ -25,7 +25,7 @@ from nodules.patches import cutting
 from nodules.patches import store as patches_module
 from nodules.patches.cutting import CutTask, cut_scan
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.write import Volume, write_archive
 from tests.places import ROOT

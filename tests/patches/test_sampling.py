@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from nodules.luna16.rules import COORDINATES
 from nodules.patches.findings import locate_excluded, locate_nodules, shows_any
 from nodules.patches.grid import Grid, PatchShape, make_grid
-from nodules.patches.sampling import Sampling, ScanSample, sample_lungs, sample_scan
+from nodules.patches.sample import Sampling, ScanSample
+from nodules.patches.sampling import sample_lungs, sample_scan
 from nodules.scans.geometry import IDENTITY, Geometry
 from tests.small_luna import FLIPPED, POINT
 

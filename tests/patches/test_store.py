@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from nodules.jobs.workers import Workers
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.geometry import AIR_HU, Geometry
 from nodules.scans.write import Volume, write_archive

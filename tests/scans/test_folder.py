@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.read import list_scans, read_slices
 from tests.scans.dicoms import VOLUME, write_dicom

@@ -15,7 +15,7 @@ from nodules.files import write_csv
 from nodules.luna16.rules import COORDINATES
 from nodules.luna16.tables import read_table
 from nodules.patches.grid import PatchShape
-from nodules.patches.sampling import Sampling
+from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
 from nodules.scans.geometry import AIR_HU
 from nodules.sources.directory.take import take_archive, take_tables
