@@ -95,7 +95,7 @@ def sample_scan(
     A positive at the only nodule, and a negative 16 mm away:
 
     >>> from nodules.patches.findings import locate_nodules
-    >>> from nodules.patches.grid import make_grid
+    >>> from nodules.patches.grid import PatchShape, make_grid
     >>> from nodules.scans.geometry import Geometry
     >>> shape = PatchShape(size_px=9, depth=1)
     >>> grid = make_grid(Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0)), shape)
@@ -161,7 +161,7 @@ def sample_lungs(
 
     Examples
     --------
-    >>> from nodules.patches.grid import make_grid
+    >>> from nodules.patches.grid import PatchShape, make_grid
     >>> from nodules.scans.geometry import Geometry
     >>> shape = PatchShape(size_px=9, depth=1)
     >>> grid = make_grid(Geometry((100, 100, 50), (0.5, 0.5, 2.0), (0.0, 0.0, 0.0)), shape)

@@ -31,7 +31,7 @@ def test_two_clean_clones_end_with_the_same_lock(first, tmp_path):
     # Back to the same deps; DVC hashes them and the outputs anew, and runs nothing.
     other.run("git", "checkout", "-q", "nodules")
     (other.folder / "data/local/a.txt").unlink()
-    other.run("dvc", "commit", "-qf")
+    other.run("dvc", "commit", "--quiet", "--force")
     assert (other.folder / "dvc.lock").read_bytes() == (first.folder / "dvc.lock").read_bytes()
 
 

@@ -114,7 +114,7 @@ def test_archives_that_are_there_are_adopted_not_fetched(server: ZenodoServer, c
     assert (clone.folder / "data/raw/subset0.zip").read_bytes() == server.contents["subset0.zip"]
     (clone.folder / "data/local/subset3.zip").write_bytes(b"not LUNA16's")
     printed = clone.run("dvc", "repro", "download@3", fails=True)
-    assert "error: Expected data/local/subset3.zip with md5" in printed
+    assert "error: data/local/subset3.zip: Expected md5" in printed
     assert not (clone.folder / "data/raw/subset3.zip").exists()
 
 

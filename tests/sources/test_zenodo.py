@@ -228,8 +228,8 @@ def test_a_refused_archive_never_reaches_its_target(tmp_path: Path) -> None:
 def test_too_little_disk_is_said_before_a_byte_is_asked_for(
     server: ZenodoServer, tmp_path: Path
 ) -> None:
-    server.listed["subset3.zip"] = (10**17, "0" * 32)
-    with pytest.raises(OSError, match=r"Expected 100PB .*of free disk\. Received"):
+    server.listed["subset3.zip"] = (17 * 10**12, "0" * 32)
+    with pytest.raises(OSError, match=r"Expected 17\.0TB .*of free disk\. Received"):
         zenodo(server, tmp_path).download(
             {"subset0.zip": tmp_path / "0.zip"}, ahead=["subset3.zip"]
         )

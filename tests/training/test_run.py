@@ -79,12 +79,14 @@ def test_a_training_leaves_its_network_curves_and_record(tmp_path: Path, capsys,
     part = np.repeat(["train", "validation", "test"], 16)
     index = index.assign(subset=3, row=np.arange(48), part=part)
     own = params(task, architecture="cnn", epochs=2, warmup_epochs=0, mixed_precision=True)
+    requirements = tmp_path / "requirements.lock"
+    requirements.write_text("keras==3\n")
     names = ("model.keras", "history.csv", "record.json", "checkpoint", "tensorboard")
     model, history, record, checkpoint, log = (tmp_path / "out" / name for name in names)
     files = TrainingFiles(
         model=model, history=history, record=record, checkpoint=checkpoint, tensorboard=log
     )
-    run_training(task, own, tmp_path / "patches", index, "phantom", files)
+    run_training(task, own, tmp_path / "patches", index, "phantom", requirements, files)
     assert f"{task}.mixed_precision: off, since there is no GPU" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         {*names} - {"checkpoint"}
@@ -96,6 +98,8 @@ def test_a_training_leaves_its_network_curves_and_record(tmp_path: Path, capsys,
     assert told["model_md5"] == hashlib.md5(model.read_bytes()).hexdigest()
     assert told["epochs"] == 2
     assert told["environment"]["precision"] == "float32"
+    installed = hashlib.sha256(b"keras==3\n").hexdigest()
+    assert told["requirements_sha256"] == installed
     # The network is that of the best epoch, as it did on the part validation, on nodules only
     # where it is the localizer.
     rows = (part == "validation") & ((index["label"] == 1) | (task == "classifier"))
