@@ -1,4 +1,4 @@
-"""LUNA16's official score of the findings, on the scans that were searched."""
+"""LUNA16's official score of the findings, on scans that no network has seen in training."""
 
 from __future__ import annotations
 
@@ -9,50 +9,40 @@ import pandas as pd
 
 from nodules.detection.searched import read_searched
 from nodules.files import write_csv, write_json
-from nodules.froc.score import evaluate
 from nodules.froc.submission import SUBMISSION
+from nodules.froc.track import Truth, score_track
 from nodules.luna16.tables import read_table
 from nodules.params.sections import Params
 from stages.command import parser, run
 
-PROTOCOL = (
-    "LUNA16's official evaluation of {scans} scans of {patients} patients, each searched by "
-    "networks that neither trained nor validated on the patient; annotations and excluded findings "
-    "of these scans only"
-)
+MARKS = {
+    "detector": "findings of the classifier and the localizer, ranked by the reducer",
+    "luna16": "candidates of candidates_V2.csv, ranked and merged",
+    "track": "all rows of candidates_V2.csv, the track for false positive reduction",
+}
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the score and the FROC curve."""
-    subsets = params.data.subsets
+    """Write the scores of both tracks, and the FROC curve of the findings."""
+    subsets, own = params.data.subsets, params.evaluate
     scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
-    submission = pd.concat(
-        [
-            read_table(arguments.detections / f"subset{subset}.csv", SUBMISSION)
-            for subset in subsets
-        ],
-        ignore_index=True,
+    truth = Truth(
+        read_table(arguments.tables / "annotations.csv"),
+        read_table(arguments.tables / "annotations_excluded.csv"),
     )
-    annotations, excluded = (
-        table[table["seriesuid"].isin(scans["seriesuid"])]
-        for table in (
-            read_table(arguments.tables / "annotations.csv"),
-            read_table(arguments.tables / "annotations_excluded.csv"),
+    tracks = (
+        ("subset{}.csv", params.candidates.source, arguments.metrics),
+        ("subset{}.official.csv", "track", arguments.official_metrics),
+    )
+    for name, kind, path in tracks:
+        files = [arguments.detections / name.format(subset) for subset in subsets]
+        marks = pd.concat([read_table(file, SUBMISSION) for file in files], ignore_index=True)
+        result, metrics = score_track(
+            marks, MARKS[kind], scans, truth, bootstraps=own.bootstraps, seed=own.seed
         )
-    )
-    own = params.evaluate
-    result = evaluate(
-        submission,
-        annotations,
-        excluded,
-        scans["seriesuid"].tolist(),
-        bootstraps=own.bootstraps,
-        seed=own.seed,
-    )
-    protocol = PROTOCOL.format(scans=len(scans), patients=scans["patient"].nunique())
-    write_csv(arguments.plot, result.curve, decimals=6)
-    metrics = {"data": params.data.source, "protocol": protocol, **result.to_metrics()}
-    write_json(arguments.metrics, metrics)
+        write_json(path, {"data": params.data.source, **metrics})
+        if path == arguments.metrics:
+            write_csv(arguments.plot, result.curve, decimals=6)
 
 
 if __name__ == "__main__":
@@ -61,5 +51,8 @@ if __name__ == "__main__":
     options.add_argument("--tables", type=Path, required=True, help="folder of the annotations")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
+    options.add_argument(
+        "--official-metrics", type=Path, required=True, help="that of LUNA16's candidates"
+    )
     options.add_argument("--plot", type=Path, required=True, help="the FROC curve to write")
     run(options.parse_args(), main)

@@ -8,20 +8,20 @@ from pathlib import Path
 import pandas as pd
 
 from nodules.splits.audit import LeakError
-from nodules.splits.split_file import scoring_models
+from nodules.splits.split_file import searching_networks
 
-_IDS = {"seriesuid": str, "patient": str, "networks": str}
+_IDS = {"seriesuid": str, "patient": str, "part": str, "fold": str}
 SEARCHED_COLUMNS = [*_IDS, "threshold"]
 
 
 def read_searched(
-    detections: Path, subsets: Sequence[int], split: Path, fold_tasks: Collection[str]
+    folder: Path, subsets: Sequence[int], split: Path, fold_tasks: Collection[str]
 ) -> pd.DataFrame:
-    """Read which scans were searched, and check again that no network had seen the scan's patient.
+    """Read which scans were searched, and check their patients' parts against the split again.
 
     Parameters
     ----------
-    detections
+    folder
         The folder with the files ``subset{k}.scans.csv``.
     subsets
         The numbers of the subsets.
@@ -38,19 +38,23 @@ def read_searched(
     Raises
     ------
     LeakError
-        If a scan was searched by networks other than those that never saw its patient.
+        If a scan was searched by other networks than the split says, or its patient has another
+        part for them.
     """
     # A patient may be called NA, which is an id here and no missing value.
     scans = pd.concat(
-        pd.read_csv(detections / f"subset{subset}.scans.csv", dtype=_IDS, keep_default_na=False)
-        for subset in subsets
+        [
+            pd.read_csv(folder / f"subset{subset}.scans.csv", dtype=_IDS, keep_default_na=False)
+            for subset in subsets
+        ],
+        ignore_index=True,
     )
-    folder_of = scoring_models(split, fold_tasks)
-    for uid, patient, folder in scans[list(_IDS)].itertuples(index=False):
-        if folder_of.get(patient) != folder:
+    seat_of = searching_networks(split, fold_tasks)
+    for uid, patient, part, fold in scans[list(_IDS)].itertuples(index=False):
+        if seat_of.get(patient) != (fold, part):
             msg = (
-                f"{detections}: Expected scans searched by networks that never saw the patient. "
-                f"Received: {uid} of {patient}, searched by models/{folder}"
+                f"{folder}: Expected scans searched as the split says. Received: {uid} of "
+                f"{patient}, as part {part} of {fold or 'the one split'}"
             )
             raise LeakError(msg)
     return scans

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -69,9 +69,12 @@ class TrainingState:
         return table
 
 
+State = TypeVar("State", bound=TrainingState)
+
+
 def open_checkpoint(
-    folder: Path, network: keras.Model, *decisive: object
-) -> tuple[Checkpoint, str, TrainingState]:
+    folder: Path, network: keras.Model, empty: State, *decisive: object
+) -> tuple[Checkpoint, str, State]:
     """Find where an earlier process left this very training.
 
     Parameters
@@ -81,6 +84,8 @@ def open_checkpoint(
     network
         Neither compiled nor trained; its layers and first values are part of what tells trainings
         apart, as are this library's code, the versions and the machine.
+    empty
+        The state of a training before its first epoch.
     decisive
         All else that decides how it ends; see `nodules.jobs.checkpoint.digest`.
 
@@ -89,13 +94,14 @@ def open_checkpoint(
     checkpoint, key
         Where to keep it.
     state
-        At the last finished epoch, or before any.
+        At the last finished epoch; `empty` before any.
     """
     first = [value.tobytes() for value in _values(network.variables)]
     key = digest(CODE, environment(), network.to_json(), *first, *decisive)
-    checkpoint = Checkpoint(folder, [key], (TrainingState,))
-    state: TrainingState = checkpoint[key] if key in checkpoint else TrainingState()
-    return checkpoint, key, state
+    checkpoint = Checkpoint(folder, [key], (type(empty),))
+    if key in checkpoint:
+        empty = checkpoint[key]
+    return checkpoint, key, empty
 
 
 def restore(network: keras.Model, state: TrainingState) -> None:
