@@ -10,13 +10,13 @@ from typing import Any
 
 from keras import layers
 
-_WIDTHS = (32, 64, 128)
+_WIDTHS = (40, 80, 160)
 # As in nodules.networks.resnet: validation must not lag behind training.
 _MOMENTUM = 0.9
 
 
 def features(cube: Any, dropout: float) -> Any:  # noqa: ANN401
-    """Map cubes to 128 features.
+    """Map cubes to 160 features.
 
     Parameters
     ----------
@@ -28,13 +28,13 @@ def features(cube: Any, dropout: float) -> Any:  # noqa: ANN401
     Returns
     -------
     features
-        Float tensor of shape (batch, 128).
+        Float tensor of shape (batch, 160).
 
     Examples
     --------
     >>> import keras
     >>> features(keras.Input((33, 33, 33)), dropout=0.5).shape
-    (None, 128)
+    (None, 160)
     """
     size = cube.shape[1]
     x = layers.Reshape((size, size, size, 1), name="volume")(cube)

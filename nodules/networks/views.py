@@ -12,10 +12,10 @@ from typing import Any
 
 from keras import layers
 
-# Four slices, each two voxels from the next, around the centre.
-_SLICES = (-3, 3)
-# The order of the axes z, y, x (1, 2, 3) that brings each view's slices to the end.
-_VIEWS = {"axial": (2, 3, 1), "coronal": (1, 3, 2), "sagittal": (1, 2, 3)}
+# Four slices, two voxels apart: at -3, -1, 1 and 3 voxels from the centre.
+_REACH, _STEP = 3, 2
+# The order of the axes z, y, x (1, 2, 3) in which each view's slices come first.
+_VIEWS = {"axial": (1, 2, 3), "coronal": (2, 1, 3), "sagittal": (3, 1, 2)}
 _WIDTHS = (24, 48, 64)
 
 
@@ -40,8 +40,7 @@ def features(cube: Any, dropout: float) -> Any:  # noqa: ANN401
     >>> features(keras.Input((33, 33, 33)), dropout=0.5).shape
     (None, 64)
     """
-    middle = cube.shape[1] // 2
-    first, last = (middle + offset for offset in _SLICES)
+    size = cube.shape[1]
     blocks = [
         (
             layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{number}"),
@@ -51,8 +50,14 @@ def features(cube: Any, dropout: float) -> Any:  # noqa: ANN401
     ]
     flatten = layers.Flatten(name="flatten")
     views = []
-    for name, slices_last in _VIEWS.items():
-        x = layers.Permute(slices_last, name=name)(cube)[..., first : last + 1 : 2]
+    for name, slices_first in _VIEWS.items():
+        x = layers.Permute(slices_first, name=name)(cube)
+        x = layers.Reshape((size, size * size), name=f"{name}_flat")(x)
+        x = layers.Cropping1D(size // 2 - _REACH, name=f"{name}_middle")(x)
+        # Every second slice; a layer has a name of its own, which an index has not.
+        x = layers.MaxPooling1D(1, _STEP, name=f"{name}_slices")(x)
+        x = layers.Reshape((x.shape[1], size, size), name=f"{name}_image")(x)
+        x = layers.Permute((2, 3, 1), name=f"{name}_slices_last")(x)
         for convolution, pooling in blocks:
             x = pooling(convolution(x))
         views.append(flatten(x))
