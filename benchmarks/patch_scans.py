@@ -1,11 +1,12 @@
 """Makes the archives and tables that `benchmarks.patches` cuts patches from.
 
-An archive has one scan's voxels under several headers, so that it is made quickly and each scan is
-still read by itself.
+An archive contains the voxels of one scan only once, but its directory lists them under many names.
+It is therefore small and made quickly, and each scan is still read by itself.
 """
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from pathlib import Path
 
@@ -45,19 +46,27 @@ def unpack_real(header: Path, folder: Path) -> Path:
     return path
 
 
-def pack(header: Path, archive: Path, method: int, scans: int) -> Path:
-    """Write a zip with one scan's voxels and `scans` headers; give its path."""
+def pack(header: Path, archive: Path, method: int, scans: int = 1) -> Path:
+    """Write a zip with one scan, and list it `scans` times under different names; give its path."""
     with zipfile.ZipFile(archive, "w", method, compresslevel=6) as opened:
         opened.write(header.with_suffix(".raw"), f"subset0/{header.stem}.raw")
-    add_headers(archive, header, range(scans))
+        opened.write(header, f"subset0/{header.name}", zipfile.ZIP_STORED)
+    add_scans(archive, header, range(1, scans))
     return archive
 
 
-def add_headers(archive: Path, header: Path, numbers: range) -> None:
-    """Add headers of the same scan to a zip, under other names."""
+def add_scans(archive: Path, header: Path, numbers: range) -> None:
+    """List the scan in a zip again under other names. Only headers are added to the file."""
+    text = header.read_text(encoding="utf-8")
     with zipfile.ZipFile(archive, "a") as opened:
+        voxels = opened.getinfo(f"subset0/{header.stem}.raw")
         for number in numbers:
-            opened.write(header, f"subset0/{header.stem}.{number}.mhd")
+            name = f"{header.stem}.{number}"
+            own = text.replace(f"{header.stem}.raw", f"{name}.raw")
+            opened.writestr(f"subset0/{name}.mhd", own)
+            again = copy.copy(voxels)
+            again.filename = again.orig_filename = f"subset0/{name}.raw"
+            opened.filelist.append(again)
 
 
 def tables_of(archive: Path, header: Path) -> Tables:
