@@ -3,11 +3,11 @@
     python -m studies.real_patches train PATCHES.npz --out FOLDER [--architecture resnet ...]
     python -m studies.real_patches score FOLDER OTHER.npz [--json FILE]
 
-`train` divides the patches into ten folds in a ring (see `studies.real_patches.data`), and trains
-ten networks of each architecture. Each network is trained on all folds but two neighbours. A fold
-is scored by the mean of the networks that were not trained on it, two of each architecture. Its
-threshold is the one with the best F1 on its two neighbours. For this, each neighbour is scored by
-the networks that were trained neither on it nor on the tested fold. A tested patch therefore has
+`train` divides the patches into ten folds (see `studies.real_patches.data`), which form a ring, and
+trains ten networks of each architecture. Each network is trained on all folds but two neighbours. A
+fold is scored by the mean of the networks that were not trained on it, two of each architecture.
+Its threshold is the one with the best F1 on its two neighbours. For this, each neighbour is scored
+by the networks that were trained neither on it nor on the tested fold. A tested patch therefore has
 had no part in the training or the threshold. `score` uses the mean of all networks, and the
 threshold with the best F1 on the scores of the cross-validation.
 """

@@ -55,14 +55,14 @@ class Torso:
         return 1 + even * cosine(turns) + odd * sine(turns)
 
     def body_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Depth below the skin at broadcastable local coordinates, mm."""
+        """Give the depth below the skin, mm, at local coordinates that can be broadcast."""
         # A shape between an ellipse, which would have 2 instead of 1.18, and a rectangle.
         across, along = (x / self.half_width_mm) ** 2, (y / self.half_depth_mm) ** 2
         radius = np.sqrt(np.sqrt(across**2 + 1.18 * across * along + along**2))
         return (1 - radius + 0 * z) * self.half_depth_mm
 
     def cavity_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Depth inside the rib cage at broadcastable local coordinates, mm."""
+        """Give the depth inside the rib cage, mm, at local coordinates that can be broadcast."""
         above_hila = z + self.level_mm
         apex = 0.95 * self.half_width_mm
         taper = np.sqrt(np.clip(1 - (np.maximum(above_hila, 0) / apex) ** 2, 0.02, None))
@@ -72,7 +72,7 @@ class Torso:
         return (self._wobble(x, y, z) - radius) * np.sqrt(width * depth)
 
     def heart_radius(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Distance from the heart's middle relative to its surface, which is at 1."""
+        """Give the distance from the heart's middle, relative to its surface, which is at 1."""
         width, depth = self.half_width_mm, self.half_depth_mm
         across = (x - 0.14 * width) / (0.42 * width)
         along = (y + 0.30 * depth) / (0.48 * depth)
@@ -80,13 +80,13 @@ class Torso:
         return np.sqrt(across**2 + along**2 + upward**2) / self.heart_scale
 
     def above_diaphragm_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Height above the diaphragm, whose right dome is the higher, mm."""
+        """Give the height above the diaphragm, mm. Its right dome is higher than its left one."""
         width, depth = self.half_width_mm, self.half_depth_mm
         dome = 1 - ((np.abs(x) - 0.42 * width) / (0.6 * width)) ** 2 - (y / (1.2 * depth)) ** 2
         return z + self.level_mm - width * (-0.95 + 0.42 * dome + 0.05 * (x < 0).astype(x.dtype))
 
     def lung_depth_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Depth inside the lungs at broadcastable local coordinates, mm."""
+        """Give the depth inside the lungs, mm, at local coordinates that can be broadcast."""
         width, depth = self.half_width_mm, self.half_depth_mm
         outside = [
             hypot(x / (0.22 * width), (y - 0.05 * depth) / (0.55 * depth)) - 1,  # mediastinum
@@ -101,6 +101,6 @@ class Torso:
         return np.minimum(lung, self.above_diaphragm_mm(x, y, z))
 
     def lung_depth_at_mm(self, points_xyz_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Depth inside the lungs at local points of shape (N, 3), mm, shape (N,)."""
+        """Give the depth inside the lungs, mm, shape (N,), at local points of shape (N, 3), mm."""
         x, y, z = points_xyz_mm.T
         return np.asarray(self.lung_depth_mm(x, y, z), dtype=np.float64)
