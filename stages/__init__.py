@@ -4,9 +4,8 @@ import os
 import signal
 import sys
 
-# A short stage spends most of its time on imports. Python runs this before them, so that a stage
-# that is interrupted during its imports ends with one line, too. This is done only for `python -m`,
-# because then the process runs nothing but the stage.
+# Most of a short stage's time is spent on imports: interrupted there, it ends in one line too. This
+# is read first, before a stage's own imports; only for `python -m`, whose process is the stage's.
 if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
     def _end(*_: object) -> None:
