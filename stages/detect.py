@@ -1,4 +1,4 @@
-"""Look for nodules in one subset's whole scans, those of patients whom the networks never saw."""
+"""Search one subset's whole scans for nodules, with networks that never saw the patient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stages.command import parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the findings, and which scans were searched with what."""
+    """Write the findings, and the list of scans with the networks that searched them."""
     own = params.detect
     networks_of, scans = assign_networks(
         [scan.seriesuid for scan in list_scans(arguments.archive)],
