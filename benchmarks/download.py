@@ -83,7 +83,8 @@ def md5_of_repeated(pattern: bytes, size: int) -> str:
 
 def fetch_here(url: str, size: int, md5: str, folder: Path) -> None:
     """Fetch, and print the seconds taken and the peak memory over what imports took, in MB."""
-    from nodules.download.fetch import Remote, fetch
+    from nodules.download.fetch import fetch
+    from nodules.download.part import Remote
     from nodules.download.retry import Patience
 
     before_mb = _peak_mb()

@@ -1,12 +1,12 @@
-"""Cutting patches against other ways of doing it: time and memory, ratios of one run.
+"""Measure the time and memory of cutting patches, and compare them with other ways of doing it.
 
     python -m benchmarks.patches [--scans 1 4 16 64]
 
-Phantom scans are 512x512x300 of noise that deflates like CT; real ones are taken from
-../shared/data/scans where present. Every way runs in a process of its own, on files in the page
-cache; times are the best of three and leave out imports. Ours are of a stage over eight scans (one
-scan's voxels under eight headers), divided by eight: a subset of LUNA16 has 88. Run it on an
-otherwise idle machine with two cores and 3 GB of free space for temporary files.
+Phantom scans are 512x512x300 of noise that deflates like CT. Real scans are taken from
+../shared/data/scans if this folder exists. Each way runs in its own process, on files in the page
+cache. A time is the best of three, without imports. This project's time is that of a stage over
+eight scans (one scan under eight names), divided by eight; a subset of LUNA16 has 88.
+Run it on an otherwise idle machine with two cores and 3 GB of free space for temporary files.
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from isal import isal_zlib
 
+from benchmarks.patch_scans import add_scans, pack, tables_of, unpack_real, write_phantom
 from nodules.jobs.workers import Workers
-from nodules.luna16.rules import COORDINATES
 from nodules.patches.grid import PatchShape
 from nodules.patches.sample import Sampling
-from nodules.patches.store import Tables, make_patches
-from nodules.scans.geometry import Geometry
-from nodules.scans.metaimage import format_header, parse_header
+from nodules.patches.store import make_patches
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "scans"
 SIZE_PX = 65
@@ -71,70 +68,6 @@ RESAMPLED = Sampling(
     candidates_per_scan=8,
     seed=0,
 )
-
-
-def write_phantom(folder: Path) -> Path:
-    """Write a phantom scan as .mhd and .raw; give the header."""
-    geometry = Geometry((512, 512, 300), (0.7, 0.7, 1.0), (-180.0, -180.0, -300.0))
-    rng = np.random.default_rng(0)
-    y, x = (np.indices((512, 512)) - 256) / 256
-    body = np.where(np.hypot(x / 0.95, y / 0.7) < 1, 40, -1000)
-    body[np.hypot((np.abs(x) - 0.4) / 0.3, y / 0.5) < 1] = -850
-    path = folder / "2.25.1.mhd"
-    path.write_text(format_header(geometry, "2.25.1.raw"), encoding="utf-8")
-    with path.with_suffix(".raw").open("wb") as raw:
-        for _ in range(300):
-            slice_hu = body + rng.normal(0, 40, body.shape)
-            raw.write(np.maximum(np.rint(slice_hu), -1024).astype("<i2").tobytes())
-    return path
-
-
-def unpack_real(header: Path, folder: Path) -> Path:
-    """Write a real scan as .mhd and .raw; give the header."""
-    own = parse_header(header.read_text(), str(header))
-    path = folder / header.name
-    path.write_text(format_header(own.geometry, f"{header.stem}.raw"), encoding="utf-8")
-    voxels = isal_zlib.decompress(header.with_name(own.data_file).read_bytes())
-    path.with_suffix(".raw").write_bytes(voxels)
-    return path
-
-
-def pack(header: Path, archive: Path, method: int, scans: int) -> Path:
-    """Zip one scan's voxels, under so many headers."""
-    with zipfile.ZipFile(archive, "w", method, compresslevel=6) as opened:
-        opened.write(header.with_suffix(".raw"), f"subset0/{header.stem}.raw")
-    add_headers(archive, header, range(scans))
-    return archive
-
-
-def add_headers(archive: Path, header: Path, numbers: range) -> None:
-    """Add headers of the one scan, under other names."""
-    with zipfile.ZipFile(archive, "a") as opened:
-        for number in numbers:
-            opened.write(header, f"subset0/{header.stem}.{number}.mhd")
-
-
-def tables_of(archive: Path, header: Path) -> Tables:
-    """Make tables with one nodule and 850 candidates for each scan."""
-    geometry = parse_header(header.read_text(), str(header)).geometry
-    with zipfile.ZipFile(archive) as opened:
-        uids = [Path(name).stem for name in opened.namelist() if name.endswith(".mhd")]
-    rng = np.random.default_rng(1)
-    share = rng.uniform((0.2, 0.2, 0.02), (0.8, 0.8, 0.98), (850, 3))
-    candidates = geometry.world_from_index(share * geometry.size_xyz)
-    nodule = geometry.world_from_index(np.array([[0.3, 0.5, 0.5]]) * geometry.size_xyz)
-
-    def table(points: np.ndarray, **values: float) -> pd.DataFrame:
-        frame = pd.DataFrame(points, columns=COORDINATES).assign(**values)
-        frames = [frame.assign(seriesuid=uid) for uid in uids]
-        return pd.concat(frames, ignore_index=True).astype({"seriesuid": "str"})
-
-    return Tables(
-        annotations=table(nodule, diameter_mm=6.0),
-        excluded=table(nodule[:0], diameter_mm=6.0),
-        candidates=table(candidates, **{"class": 0}),
-        patients=pd.DataFrame({"seriesuid": uids, "patient": uids}),
-    )
 
 
 def ours(archive: Path, header: Path, sampling: Sampling = TWENTY, jobs: int = 1) -> None:
@@ -244,6 +177,8 @@ def compare(name: str, header: Path, folder: Path) -> None:
     """Print the table for one scan."""
     deflated = pack(header, folder / "deflated.zip", zipfile.ZIP_DEFLATED, SCANS)
     stored = pack(header, folder / "stored.zip", zipfile.ZIP_STORED, SCANS)
+    # The other ways cannot read a zip that lists the same voxels several times.
+    one = pack(header, folder / "one.zip", zipfile.ZIP_DEFLATED)
     volume_mib = header.with_suffix(".raw").stat().st_size / 2**20
     share = deflated.stat().st_size / stored.stat().st_size
     print(
@@ -253,9 +188,9 @@ def compare(name: str, header: Path, folder: Path) -> None:
     rows: list[tuple[str, Callable[..., None], tuple[object, ...]]] = [
         ("ReadImage for each patch, from raw", itk_for_each_patch, (header,)),
         ("ReadImage once, from raw", itk_once, (header,)),
-        ("unpack the zip, ReadImage once", itk_from_zip, (deflated,)),
-        ("inflate only, zipfile", inflate_with_zlib, (deflated,)),
-        ("inflate only, isal", inflate_with_isal, (deflated,)),
+        ("unpack the zip, ReadImage once", itk_from_zip, (one,)),
+        ("inflate only, zipfile", inflate_with_zlib, (one,)),
+        ("inflate only, isal", inflate_with_isal, (one,)),
         ("ours, from raw (stored)", ours, (stored, header)),
         ("ours, from zip", ours, (deflated, header)),
         ("ours, from zip, 850 candidates", ours, (deflated, header, ALL_CANDIDATES)),
@@ -279,14 +214,14 @@ def compare(name: str, header: Path, folder: Path) -> None:
 def scale(header: Path, folder: Path, counts: list[int]) -> None:
     """Print time and memory over numbers of scans, and what all of LUNA16 would take.
 
-    All scans are the same voxels under different headers, but each scan is read separately.
+    All scans are the same scan under different names, but each is read separately.
     """
     print("\nscans of 850 candidates, from zip    seconds   per scan    its CPU   peak MiB")
-    archive = pack(header, folder / "many.zip", zipfile.ZIP_DEFLATED, 0)
+    archive = pack(header, folder / "many.zip", zipfile.ZIP_DEFLATED)
     arguments = (archive, header, ALL_CANDIDATES)
-    held = 0
+    held = 1
     for count in sorted(counts):
-        add_headers(archive, header, range(held, count))
+        add_scans(archive, header, range(held, count))
         held = count
         seconds = in_a_process(_once, ours, *arguments)
         peak_mib = in_a_process(_memory, ours, *arguments)
@@ -322,7 +257,7 @@ def _cpu(pipe: object, function: Callable[..., None], arguments: tuple[object, .
 
 def profile(header: Path, folder: Path) -> None:
     """Print the functions that take most of the time."""
-    archive = pack(header, folder / "one.zip", zipfile.ZIP_DEFLATED, 1)
+    archive = pack(header, folder / "one.zip", zipfile.ZIP_DEFLATED)
     ours(archive, header, ALL_CANDIDATES)
     profiler = cProfile.Profile()
     profiler.runcall(ours, archive, header, ALL_CANDIDATES)

@@ -1,15 +1,15 @@
-"""Lung nodules in CT: the library behind the pipeline's stages.
+"""Lung nodules in CT: the library that the pipeline's stages use.
 
-Nothing here knows of DVC or of ``params.yaml``'s place on disk.
+The library does not depend on DVC, nor on the place of ``params.yaml``.
 
-Conventions, fixed once for the whole package
----------------------------------------------
+Conventions of the whole package
+--------------------------------
 - World coordinates are LPS millimetres, ordered x, y, z (``_xyz_mm``), as ITK and LUNA16 have them.
 - Voxel arrays are indexed z, y, x (``_zyx``); continuous voxel indices are ordered x, y, z
   (``_xyz``) as in ITK, and index *i* names the centre of voxel *i*, which covers i-0.5 .. i+0.5.
 - A patch of P pixels has its centre at index (P - 1) / 2: 32 for the default of 65.
 - Intensities are Hounsfield units (``_hu``), stored as int16.
-- ``seriesuid`` and ``patient`` are strings, always.
+- ``seriesuid`` and ``patient`` are always strings.
 
 The names below are imported from their rooms when they are first used (PEP 562), so that
 ``import nodules`` takes no time.
@@ -71,5 +71,5 @@ def _version() -> str:
     try:
         return version("lung-nodules")
     except PackageNotFoundError:
-        # A checkout that was not installed.
+        # The package is not installed, but imported from a checkout.
         return "0+unknown"

@@ -1,7 +1,8 @@
 """The command line: ``nodules COMMAND``, or ``python -m nodules COMMAND``.
 
-Each command is a module's: what it takes, ``add_arguments``, and what it does, ``run``. These
-modules import what takes long when the command runs, so that help comes at once.
+Each command is a module with two functions: ``add_arguments`` adds the command's arguments, and
+``run`` runs it. These modules import whatever takes long only when the command runs, so that the
+help appears at once.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments
-        The words after the program's name; by default those of this process.
+        The words after the program's name; None for those of this process.
 
     Raises
     ------
     SystemExit
-        If the arguments or what they name are bad, with one line that says why.
+        If an argument is wrong or the command fails. The message is one line that says why.
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

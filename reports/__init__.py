@@ -1,1 +1,1 @@
-"""Comparison of models: what `make compare` runs. Knows DVC; the library does not."""
+"""Compares models, for `make compare`. Unlike the library, these modules use DVC."""

@@ -3,7 +3,8 @@
     python -m reports.compare [--again]
 
 An experiment that has finished on this commit with the params of the list is not run again. The
-others are queued and run, as is whatever else waits in DVC's queue. Run from the project's folder.
+others are queued and run, and so are all other experiments in DVC's queue. Run this from the
+project's folder.
 """
 
 from __future__ import annotations

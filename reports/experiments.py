@@ -152,7 +152,7 @@ def _params(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_params(outcome: Outcome, params: Mapping[str, Any], overrides: Sequence[str]) -> bool:
-    """Whether an experiment ran with exactly these params.
+    """Tell whether an experiment ran with exactly these params.
 
     Parameters
     ----------

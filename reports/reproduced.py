@@ -1,9 +1,9 @@
-"""Say whether a run came out as the commit has it.
+"""Tell whether a run has reproduced the outputs of the last commit.
 
     python -m reports.reproduced
 
-Compares the outputs of `dvc.lock` with those of the last commit's. Run from the project's folder,
-after `dvc repro`.
+This compares the outputs in `dvc.lock` with those in the last commit's `dvc.lock`. Run it from the
+project's folder, after `dvc repro`.
 """
 
 from __future__ import annotations

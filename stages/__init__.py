@@ -1,4 +1,4 @@
-"""What dvc.yaml runs: a module a stage."""
+"""The stages of the pipeline, which ``dvc.yaml`` runs. Each stage is a module."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Get one subset's archive of scans, subset{k}.zip, laid out as LUNA16's."""
+"""Get the archive of one subset's scans, subset{k}.zip, in LUNA16's layout."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 def fetch(subset: int, out: Path, data: DataParams) -> None:
-    """Take the archive from where it is already, else from Zenodo."""
+    """Take the archive from a folder that already has it, otherwise from Zenodo."""
     client = zenodo(data.zenodo)
     places = [Path(data.directory), SCRATCH]
     for folder in places:
@@ -42,7 +42,8 @@ def fetch(subset: int, out: Path, data: DataParams) -> None:
         if not any((folder / name).exists() for folder in [*places, out.parent])
     ]
     client.download({out.name: out}, ahead=coming)
-    # A second name for the same bytes: should DVC run this stage again, they are not fetched again.
+    # The archive gets a second name, so that it is not downloaded again if DVC runs this stage
+    # again.
     link_in(out, SCRATCH / out.name)
 
 

@@ -1,4 +1,4 @@
-"""Measure the classifier or the localizer on the patients that trained neither."""
+"""Measure the classifier or the localizer on patients that it was not trained on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROTOCOL = "split by patient; learnt on train; stopped and threshold chosen on v
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write predictions, metrics and the tables behind the plots."""
+    """Write the predictions, the metrics, and the tables that the plots are drawn from."""
     audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     if arguments.task == "localizer":
         index = index[index["label"] == 1].reset_index(drop=True)
     prepare_process(compute_environment(params.compute))
-    # Imported late: what is wrong with the input need not wait for TensorFlow.
+    # Imported late, so that an error in the input does not have to wait for TensorFlow.
     from nodules.networks.file import load_model, predict
 
     outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         predictions = index.assign(score=outputs[:, 0])
         validation = predictions[predictions["part"] == "validation"]
         temperature = fit_temperature(validation["label"], validation["score"])
-        # Beside the score, which is what the saved model gives and the threshold is for.
+        # The score is kept too: it is what the saved model gives, and the threshold is for it.
         predictions["calibrated_score"] = calibrate(predictions["score"], temperature)
         metrics, plots = _classifier(predictions, temperature, params.evaluate)
     else:

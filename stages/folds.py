@@ -1,4 +1,4 @@
-"""Gather the folds of a cross-validation: mean, spread, and metrics of all patients pooled."""
+"""Measure a cross-validation: the mean and spread over folds, and the metrics of all patients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LUNA16 on Zenodo as params.yaml has it: what the stages tables and download share."""
+"""Makes the client for LUNA16 on Zenodo, for the stages tables and download."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nodules.download.retry import Patience
 from nodules.params.sections import ZenodoParams
 from nodules.sources.zenodo import Zenodo
 
-# Outside of every stage's output, which DVC removes before it runs the stage.
+# This is outside all outputs, because DVC removes a stage's outputs before it runs the stage.
 SCRATCH = Path("tmp/download")
 REGISTRY = Path("data/zenodo.json")
 
@@ -19,12 +19,12 @@ def zenodo(own: ZenodoParams) -> Zenodo:
     Parameters
     ----------
     own
-        The section ``data.zenodo``.
+        The section ``data.zenodo`` of ``params.yaml``.
 
     Returns
     -------
     zenodo
-        Grows its downloads in `SCRATCH`, pins checksums in `REGISTRY`.
+        The client. It keeps unfinished downloads in `SCRATCH`, and pins checksums in `REGISTRY`.
     """
     patience = Patience(tries=own.tries, stall_timeout_s=own.stall_timeout_s)
     return Zenodo(

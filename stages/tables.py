@@ -1,4 +1,4 @@
-"""Get the annotation tables, as LUNA16 has them, and who the patients are."""
+"""Get the annotation tables in LUNA16's format, and the table of patients."""
 
 from __future__ import annotations
 

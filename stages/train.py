@@ -15,12 +15,12 @@ from stages.command import add_training_files, parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Train on the part ``train``, stop by the part ``validation``."""
+    """Train on the part ``train``, and stop by the loss on the part ``validation``."""
     audit_scans(read_scans(arguments.patches, params.data.subsets))
     index = read_index(arguments.patches, params.data.subsets)
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     prepare_process(compute_environment(params.compute))
-    # Imported late: what is wrong with the input need not wait for TensorFlow.
+    # Imported late, so that an error in the input does not have to wait for TensorFlow.
     from nodules.training.files import TrainingFiles
     from nodules.training.run import run_training
 

@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     part_of = read_split(arguments.split, arguments.fold)
     annotations = read_table(arguments.tables / "annotations.csv")
     prepare_process(compute_environment(params.compute))
-    # Imported late: what is wrong with the input need not wait for TensorFlow.
+    # Imported late, so that an error in the input does not have to wait for TensorFlow.
     from nodules.reduction.run import run_reducer_training
     from nodules.training.files import TrainingFiles
 

@@ -1,1 +1,1 @@
-"""One URL to one file: fetched, resumed, retried, checked."""
+"""Downloads one URL into one file: goes on after interruptions, tries again, checks the result."""

@@ -1,4 +1,7 @@
-"""Large files on the local disk: hash, link, move, take one out of a zip; see whether they fit."""
+"""Handles large files on the local disk.
+
+Files are hashed, linked, moved and taken out of a zip, and the free space is checked.
+"""
 
 import errno
 import fcntl
@@ -22,16 +25,22 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 18
 
-_FICLONE = 0x40049409  # linux/fs.h: share the source's extents, copy on write
+# From linux/fs.h: the target shares the blocks of the source until one of them is changed.
+_FICLONE = 0x40049409
 
 
 def md5_of(path: Path) -> str:
-    """Hash the file `path` in constant memory, with a progress bar.
+    """Compute the md5 of a file in constant memory, with a progress bar.
+
+    Parameters
+    ----------
+    path
+        The file.
 
     Returns
     -------
-    str
-        32 hexadecimal digits.
+    md5
+        The md5, 32 hexadecimal digits.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb", buffering=0) as file, byte_bar(path.stat().st_size, path.name) as bar:
@@ -42,7 +51,10 @@ def md5_of(path: Path) -> str:
 
 
 class Md5Thread:
-    """md5 in a helper thread: hashlib lets go of the GIL, so hashing hides behind other work."""
+    """Computes an md5 in a helper thread, at the same time as other work.
+
+    This saves time because hashlib releases the global interpreter lock.
+    """
 
     def __init__(self) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -56,7 +68,7 @@ class Md5Thread:
             self._blocks.task_done()
 
     def update(self, block: bytes) -> None:
-        """Hash `block` soon; wait if many are waiting."""
+        """Add a block to those that will be hashed. Wait if there are many of them."""
         self._blocks.put(block)
 
     def hexdigest(self) -> str:
@@ -76,9 +88,9 @@ class Md5Thread:
 
 
 def byte_bar(total: int, label: str, initial: int = 0) -> "tqdm[Never]":
-    """Make a progress bar over bytes, with rate and time left.
+    """Make a progress bar that counts bytes, with the rate and the time left.
 
-    It is quiet where stderr is no terminal, and where there is nothing to do.
+    It shows nothing if stderr is not a terminal, or if `total` is 0.
     """
     return tqdm(
         total=total,
@@ -91,23 +103,24 @@ def byte_bar(total: int, label: str, initial: int = 0) -> "tqdm[Never]":
 
 
 def readable_bytes(count: int) -> str:
-    """Write a number of bytes for people: ``6.61GB``."""
+    """Give a number of bytes as a short text, such as ``6.61GB``."""
     return f"{tqdm.format_sizeof(count)}B"
 
 
 def require_disk(needs: Iterable[tuple[Path, int]]) -> None:
-    """Check that what is to be written will fit.
+    """Check that the disk has room for files that will be written.
 
     Parameters
     ----------
     needs
-        Folders, which need not exist yet, and the bytes that each will receive. Folders on one
-        file system share its free space.
+        Pairs of a folder, which does not have to exist yet, and the number of bytes that will be
+        written to it. Folders on one file system share its free space.
 
     Raises
     ------
     OSError
-        With ``errno.ENOSPC``, naming the bytes needed and available.
+        If there is not enough room, with ``errno.ENOSPC``. The message names the bytes needed and
+        the bytes available.
     """
     needed: dict[int, int] = {}
     folders: dict[int, Path] = {}
@@ -127,14 +140,14 @@ def require_disk(needs: Iterable[tuple[Path, int]]) -> None:
 
 
 def same_file_system(one: Path, other: Path) -> bool:
-    """Whether two paths, which need not exist yet, lie on one file system."""
+    """Tell whether two paths, which do not have to exist yet, are on one file system."""
     return _nearest_existing(one).stat().st_dev == _nearest_existing(other).stat().st_dev
 
 
 def move_in(source: Path, target: Path) -> None:
-    """Move a finished file to `target`, which is never seen half-written.
+    """Move a finished file to `target`. No other process sees `target` half-written.
 
-    Across file systems the bytes are copied beside `target` first.
+    If the two are on different file systems, the bytes are first copied to a file beside `target`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if same_file_system(source, target.parent):
@@ -148,15 +161,27 @@ def move_in(source: Path, target: Path) -> None:
 
 
 def link_in(source: Path, target: Path) -> str:
-    """Make `target` the same file as `source` without copying a byte.
+    """Make `target` the same file as `source` without copying bytes.
 
-    A reflink where the file system has them (a change of one then leaves the other alone), else a
-    hard link, else a symbolic link.
+    The link is a reflink if the file system has reflinks: a change of one file then leaves the
+    other unchanged. Otherwise it is a hard link, or if that is impossible, a symbolic link.
+
+    Parameters
+    ----------
+    source
+        The file.
+    target
+        The path of the link.
 
     Returns
     -------
-    str
-        ``"reflink"``, ``"hardlink"`` or ``"symlink"``.
+    kind
+        The kind of the link: ``"reflink"``, ``"hardlink"`` or ``"symlink"``.
+
+    Raises
+    ------
+    OSError
+        If the file system has none of these links.
     """
     source = source.resolve(strict=True)
     for kind, link in (("reflink", _reflink), ("hardlink", os.link), ("symlink", os.symlink)):
@@ -173,12 +198,21 @@ def link_in(source: Path, target: Path) -> str:
 
 
 def extract_member(archive_path: Path, member_end: str, target: Path) -> None:
-    """Write the one member whose path is or ends in ``/member_end`` to `target`, whole or not.
+    """Write one member of a zip to a file, completely or not at all.
+
+    Parameters
+    ----------
+    archive_path
+        The zip.
+    member_end
+        The path of the member, or the last parts of the path, such as ``annotations/list.csv``.
+    target
+        The file to write.
 
     Raises
     ------
     ValueError
-        If no member, or more than one, has that path, or the member is damaged.
+        If no member or more than one member has such a path, or the member is damaged.
     """
     try:
         with zipfile.ZipFile(archive_path) as archive:

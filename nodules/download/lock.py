@@ -1,4 +1,4 @@
-"""One download of a file at a time, over all threads and processes."""
+"""Lets only one thread or process at a time download a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ _LOCK_POLL_S = 0.2
 
 @contextmanager
 def exclusive(lock: Path, stop: threading.Event) -> Iterator[None]:
-    """Hold the file `lock` against other threads and processes; wait until they let go.
+    """Hold a lock that only one thread or process can hold, and wait until it is free.
 
-    A process that was killed has let go, but what it started may live on, so a second download of
-    one file is a thing to wait for. The empty file stays.
+    A process that is killed releases the lock. But processes that it has started may live on and
+    still download the file, so a second download waits and does not fail.
+
+    Parameters
+    ----------
+    lock
+        The lock's file. It is made if it does not exist, stays empty, and is not removed.
+    stop
+        An event that another thread can set to end the waiting.
 
     Raises
     ------

@@ -1,14 +1,13 @@
-"""Ask a web server patiently: which failures to try again, how often, and after what pause."""
+"""Asks a web server again after failures that may pass, with pauses between the tries."""
 
 import email.utils
-import json
 import logging
 import queue
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -21,17 +20,23 @@ logger = logging.getLogger(__name__)
 USER_AGENT = f"lung-nodules/0.1 (LUNA16 pipeline) python-requests/{requests.__version__}"
 
 _PROGRESS_BYTES = 1 << 20
-# A thousand times a record of Zenodo's.
-_JSON_BYTES = 1 << 24
 _T = TypeVar("_T")
 
 
 class StoppedError(Exception):
-    """The caller's stop event was set; what had arrived is kept."""
+    """Raised if the caller's stop event was set. What had arrived is kept."""
 
 
 class TryAgainError(Exception):
-    """A failure that another try may mend; `wait_s` is the pause that the server asked for."""
+    """Raised for a failure that may pass, so that another try is worthwhile.
+
+    Parameters
+    ----------
+    reason
+        What failed.
+    wait_s
+        The pause that the server asked for, seconds.
+    """
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -50,22 +55,24 @@ _TRANSIENT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long to wait for a server, and how often to come back to it.
+    """How long to wait for a server, and how often to try again.
 
     Attributes
     ----------
     connect_timeout_s
-        Seconds to wait for a connection.
+        The longest time to wait for a connection, seconds.
     stall_timeout_s
-        Seconds without a single byte after which a connection counts as stalled; so long may a
-        reply of the API take in whole, and a download may not bring less than 1 KiB/s.
+        The time without a single byte after which a connection has failed, seconds. It is also the
+        longest time that a whole reply of the API may take. A download fails, too, if it brings
+        less than 1 KiB/s over this time.
     tries
-        Give up after so many failures in a row that together brought less than 1 MiB.
+        The number of failures in a row after which to give up. Failures between which at least
+        1 MiB arrived are not in a row.
     backoff_s, backoff_max_s
-        Pause after the first failure; it doubles with each further one up to the maximum. Each
-        pause is drawn between half of that and the whole.
+        The pause after the first failure, seconds, and the longest pause. The pause doubles with
+        each further failure. Each pause is drawn at random between half of this time and all of it.
     wait_max_s
-        The longest pause that a server may ask for (Retry-After, X-RateLimit-Reset).
+        The longest pause that a server may ask for (Retry-After, X-RateLimit-Reset), seconds.
     """
 
     connect_timeout_s: float = 30.0
@@ -76,72 +83,28 @@ class Patience:
     wait_max_s: float = 3600.0
 
 
-def get_json(url: str, patience: Patience) -> object:
-    """Ask `url` for a JSON document, with the retries of `fetch`.
-
-    Raises
-    ------
-    ConnectionError
-        If the server refuses, or fails as often as `patience` allows.
-    ValueError
-        If the reply is larger than any record, or nested too deep.
-    """
-    shown = without_secrets(url)
-
-    def attempt() -> object:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        timeout = (patience.connect_timeout_s, patience.stall_timeout_s)
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-            check_status(response)
-            body = b"".join(_few(response, shown))
-        try:
-            document: object = json.loads(body)
-        except ValueError as error:
-            msg = f"no JSON: {error}"
-            raise TryAgainError(msg) from error
-        except RecursionError as error:
-            msg = f"{shown}: Expected a record. Received: JSON nested too deep"
-            raise ValueError(msg) from error
-        return document
-
-    return retry(
-        lambda: in_time(attempt, patience.stall_timeout_s),
-        shown,
-        patience,
-        threading.Event(),
-        lambda: (0, "Nothing was kept"),
-    )
-
-
-def _few(response: requests.Response, shown: str) -> Iterator[bytes]:
-    """Read a reply, inflated, of a size that one about files may have."""
-    size = 0
-    # read1 gives what one packet brought, and inflates no more than it is asked for.
-    while block := response.raw.read1(1 << 16, decode_content=True):
-        size += len(block)
-        if size > _JSON_BYTES:
-            msg = f"{shown}: Expected at most {_JSON_BYTES:,} bytes of JSON. Received: more"
-            raise ValueError(msg)
-        yield block
-
-
 def in_time(call: Callable[[], _T], limit_s: float) -> _T:
-    """Wait so long for a server, and no longer.
+    """Call a function that asks a server, and wait no longer than a time limit.
 
-    A socket's timeout starts anew with every byte, so a server that sends one at a time never runs
-    into it.
+    The timeout of a socket starts anew with every byte, so it does not stop a server that sends one
+    byte at a time.
 
     Parameters
     ----------
     call
-        What asks it. Where the time is over, its thread is left behind.
+        The function. It runs in a thread of its own, which goes on after the time limit.
     limit_s
-        Seconds.
+        The time limit, seconds.
+
+    Returns
+    -------
+    result
+        What the function returned.
 
     Raises
     ------
     TryAgainError
-        If the time is over.
+        If the function took longer.
     """
     outcome: queue.Queue[Callable[[], _T]] = queue.Queue(1)
 
@@ -167,7 +130,7 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 def without_secrets(text: str) -> str:
-    """Take passwords and queries, which may hold tokens, out of the URLs in a text."""
+    """Remove passwords and queries, which may contain tokens, from the URLs in a text."""
     return re.sub(r"\?[^\s'\"]*", "?...", re.sub(r"[^\s/'\"@]*:?[^\s/'\"@]*@", "", text))
 
 
@@ -178,7 +141,36 @@ def retry(
     stop: threading.Event,
     state: Callable[[], tuple[int, str]],
 ) -> _T:
-    """Call `attempt` until it returns, pausing between failures (exponential, with jitter)."""
+    """Call a function until it succeeds, with pauses after failures that may pass.
+
+    The pauses grow exponentially, and are partly random.
+
+    Parameters
+    ----------
+    attempt
+        The function to call.
+    what
+        What it asks for, for messages.
+    patience
+        The retries and their pauses.
+    stop
+        An event that another thread can set to end the waiting.
+    state
+        A function that gives the number of bytes that have arrived, to measure progress, and a text
+        for messages that says what is kept.
+
+    Returns
+    -------
+    result
+        What the function returned.
+
+    Raises
+    ------
+    StoppedError
+        If `stop` was set.
+    ConnectionError
+        If the failure will not pass, or there were too many failures in a row.
+    """
     failures, mark = 0, state()[0]
     while True:
         if stop.is_set():
@@ -189,8 +181,8 @@ def retry(
             failure = error
             told = without_secrets(str(error))
         except requests.RequestException as error:
-            message = f"Expected {what} whole. Received: {without_secrets(str(error))}"
-            raise ConnectionError(message) from error
+            msg = f"{what}: Expected a whole reply. Received: {without_secrets(str(error))}"
+            raise ConnectionError(msg) from error
         best, kept = state()
         if best - mark >= _PROGRESS_BYTES:
             failures, mark = 0, best
@@ -203,11 +195,11 @@ def retry(
                 if failures >= patience.tries
                 else f"a request to wait {asked_s:.0f} s (wait_max_s is {patience.wait_max_s:.0f})"
             )
-            message = (
-                f"Expected {what} whole. Received {reason}: {told}. {kept}. "
+            msg = (
+                f"{what}: Expected a whole reply. Received: {reason}: {told}. {kept}. "
                 "Run the same command again to go on from there."
             )
-            raise ConnectionError(message) from failure
+            raise ConnectionError(msg) from failure
         backoff_s = min(patience.backoff_max_s, patience.backoff_s * 2 ** (failures - 1))
         pause_s = asked_s + backoff_s * random.uniform(0.5, 1.0)
         logger.warning(
@@ -218,31 +210,46 @@ def retry(
 
 
 def check_status(response: requests.Response) -> None:
-    """Let 200 and 206 through; sort the rest into try again and never."""
+    """Raise an error if the status of a reply is not 200 or 206.
+
+    Parameters
+    ----------
+    response
+        The reply.
+
+    Raises
+    ------
+    TryAgainError
+        If the failure may pass: HTTP 408, 429, and 500 or above.
+    ConnectionError
+        If the status is any other.
+    """
     status = response.status_code
     if status in (requests.codes.ok, requests.codes.partial_content):
         return
-    reason = f"HTTP {status} {response.reason} from {without_secrets(response.url)}"
+    shown = without_secrets(response.url)
+    received = f"HTTP {status} {response.reason}"
     if (
         status in (requests.codes.request_timeout, requests.codes.too_many_requests)
         or status >= 500
     ):
+        reason = f"{received} from {shown}"
         raise TryAgainError(reason, _asked_pause_s(response))
-    message = (
-        f"Expected HTTP 200 or 206. Received {reason}. See that the base address is right and "
-        "that a browser here can open it."
+    msg = (
+        f"{shown}: Expected HTTP 200 or 206. Received: {received}. See that the base address is "
+        "right and that a browser here can open it."
     )
-    raise ConnectionError(message)
+    raise ConnectionError(msg)
 
 
 def _asked_pause_s(response: requests.Response) -> float:
-    """Seconds that a reply asks to wait.
+    """Give the seconds that a reply asks to wait.
 
-    Zenodo sends Retry-After and X-RateLimit-Reset (Unix time) with every reply, so they count only
-    where the status says that they are meant.
+    Zenodo sends Retry-After and X-RateLimit-Reset (a Unix time) with every reply, so they count
+    only if the status asks to wait.
     """
     headers = response.headers
-    # The server's own clock, where it gives it: the one here may be wrong.
+    # The server's own clock is used if the reply has it, because this machine's may be wrong.
     now = _unix_time(headers.get("Date", "")) or time.time()
     pauses_s = [0.0]
     retry_after = headers.get("Retry-After", "")

@@ -1,4 +1,4 @@
-"""Which marks of a submission hit which findings, by the rules of LUNA16.
+"""Finds which marks of a submission hit which findings, by the rules of LUNA16.
 
 - A scan with more than 100 marks keeps those that score strictly higher than its 101st best mark.
   Marks that tie with the 101st are dropped too.

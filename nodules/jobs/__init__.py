@@ -1,1 +1,1 @@
-"""Long work: in parallel, interrupted and gone on with."""
+"""Does long work in parallel, and goes on with it after an interruption."""

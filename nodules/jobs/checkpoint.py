@@ -1,8 +1,8 @@
-"""Results kept in a scratch folder until all are there, so that an interrupted run can go on.
+"""Keeps results in a scratch folder until all are there, so that an interrupted run can go on.
 
-A result is found again by a key, a digest of all that decides it. So what was kept under other
-parameters, of other data or by other code is never taken; it is removed. So is a file whose content
-is not what was written: a digest of it stands in its first line.
+A result is found again by a key, which is a digest of everything that the result depends on.
+Results of other parameters, other data or other code are therefore never used, and are removed. The
+first line of each file is a digest of its content: a file that was changed is removed, too.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from nodules.jobs.packing import pack, unpack
 
 logger = logging.getLogger(__name__)
 
-# Longer than a process that was told to end takes to do so.
+# A process that was told to end takes less time than this.
 _WAIT_S = 10.0
 _SUFFIX = ".kept"
 _LOCK = "lock"
 
 
 def digest(*parts: object) -> str:
-    """Give the SHA-256 of some values.
+    """Compute one SHA-256 of some values.
 
     Parameters
     ----------
     parts
-        Bytes, or anything whose `repr` tells it apart from all others.
+        The values: bytes, or objects whose `repr` differs if they differ.
 
     Returns
     -------
     digest
-        64 hexadecimal digits.
+        The SHA-256, 64 hexadecimal digits.
     """
     total = hashlib.sha256()
     for part in parts:
@@ -50,21 +50,22 @@ def digest(*parts: object) -> str:
 
 
 class Checkpoint:
-    """A folder of results, of one process at a time.
+    """A folder of results that only one process at a time can use.
 
     Parameters
     ----------
     folder
-        Where to keep them; made if need be, and this process' own until it ends or removes it.
+        The folder. It is made if it does not exist. This process owns it until the process ends or
+        removes the folder.
     keys
-        Of all results of this run. Those of others are removed.
+        The keys of all results of this run. Results with other keys are removed.
     classes
-        The dataclasses that results are made of, see `nodules.jobs.packing.pack`.
+        The dataclasses that the results contain, as `nodules.jobs.packing.unpack` takes them.
 
     Raises
     ------
     ValueError
-        If another process works in the folder, and goes on to.
+        If another process owns the folder and does not end soon.
     """
 
     def __init__(self, folder: Path, keys: Iterable[str], classes: Sequence[type] = ()) -> None:
@@ -94,7 +95,7 @@ class Checkpoint:
             file.write(f"{digest(key, packed)}\n".encode())
             file.write(packed)
             file.flush()
-            # Or a power cut could leave the name, and not the content.
+            # Without this, a power cut could leave the name without the content.
             os.fsync(file.fileno())
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 (whatever was kept)
@@ -110,15 +111,15 @@ class Checkpoint:
 
 
 def _own(folder: Path) -> FileLock:
-    """Hold a folder until this process ends: no two may write the same results."""
-    # One object a process: it may open a folder twice.
+    """Lock a folder until this process ends, so that no other process writes to it."""
+    # A process may open a folder twice, so it has only one lock object for each folder.
     lock = FileLock(folder / _LOCK, is_singleton=True)
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=_WAIT_S)
         except FileNotFoundError:
-            # The other process is done and has removed it.
+            # The other process is done and has removed the folder.
             continue
         except Timeout as error:
             msg = (

@@ -1,7 +1,8 @@
-"""Which version of the code made a result.
+"""Identifies the version of the code that made a result.
 
-What was kept of an interrupted run is taken up by the same code only. The code of a result is the
-module that makes it and all that this imports, directly or not: a change elsewhere costs nothing.
+Only the same code may use the results that an interrupted run has kept. The code of a result is the
+module that makes it, and all modules that it imports, directly or not. A change of other modules
+does not matter.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ _FOR_TYPE_CHECKERS = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def code_digest(*modules: str) -> str:
-    """Give the SHA-256 of the source of some modules, of all that they import, and NumPy's version.
+    """Compute one SHA-256 of the source of modules and all that they import, and NumPy's version.
 
-    Take it when the module that needs it is imported, not later: files may change while a process
-    runs.
+    Call this when the module that needs it is imported, and not later, because the files may change
+    while a process runs.
 
     Parameters
     ----------
     modules
-        As for `import_closure`.
+        The full names of the modules.
 
     Returns
     -------
     digest
-        64 hexadecimal digits.
+        The SHA-256, 64 hexadecimal digits.
     """
     closure = import_closure(*modules)
     parts = [(name, closure[name].read_bytes()) for name in sorted(closure)]
@@ -41,12 +42,12 @@ def code_digest(*modules: str) -> str:
 
 
 def refuse_other_code(asked: str, own: str) -> None:
-    """See that whoever asks for work runs the same code as this process.
+    """Check that the process that asks for work runs the same code as this process.
 
     Parameters
     ----------
     asked, own
-        The asker's and this process's `code_digest`.
+        The `code_digest` of the process that asks, and that of this process.
 
     Raises
     ------
@@ -62,21 +63,22 @@ def refuse_other_code(asked: str, own: str) -> None:
 
 
 def import_closure(*modules: str) -> dict[str, Path]:
-    """Find what modules import, directly or not, without running any.
+    """Find all modules that some modules import, directly or not, without running them.
 
-    Imports inside functions count; those for type checkers only do not. What is imported by a name
-    that is made at run time is not seen.
+    Imports inside functions count, and imports for type checkers only do not. An import is not
+    found if the module's name is made at run time.
 
     Parameters
     ----------
     modules
-        Full names. Followed are imports of their packages and of this library.
+        The full names of the modules. Only imports from their own packages and from this library
+        are followed.
 
     Returns
     -------
     closure
-        Name to source file, of the modules themselves, of all that they import, and of the packages
-        that these lie in.
+        The source file of each module, by its full name: of the modules themselves, of all that
+        they import, and of the packages that contain these modules.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def import_closure(*modules: str) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = _find(name, folder_of)
-        # Not all that is imported from a module is a module.
+        # A name that is imported from a module is often not a module.
         if path is None or name in closure:
             continue
         closure[name] = path
@@ -121,7 +123,7 @@ def _find(name: str, folder_of: dict[str, Path]) -> Path | None:
 
 
 def _imported(name: str, path: Path) -> Iterator[str]:
-    """Give the names that a module's imports may stand for; some are of no module."""
+    """Give the full names that a module imports. Some of them are not modules."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
     while waiting:

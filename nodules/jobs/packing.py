@@ -1,6 +1,7 @@
-"""Values as bytes and back, without pickle: what is read is never executed.
+"""Converts values to bytes and back. Unlike with pickle, nothing is executed when they are read.
 
-A first line of JSON says what the value is made of; the bytes of its arrays and tables follow.
+The first line is JSON and describes the parts of the value. The bytes of its arrays and tables
+follow.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# Booleans, numbers and text: of nothing else do raw bytes tell the value.
+# Booleans, numbers and text. In arrays of other kinds, the bytes do not hold the values.
 _ARRAY_KINDS = "biufcSU"
 
 
 def pack(value: object) -> bytes:
-    """Write a value as bytes.
+    """Convert a value to bytes.
 
     Parameters
     ----------
     value
-        None, booleans, numbers, strings, bytes, NumPy's arrays and scalars, pandas' tables, and
-        lists, dictionaries with strings as keys, counters and dataclasses of these.
+        None, a boolean, a number, a string, bytes, an array or scalar of NumPy, a table of pandas,
+        or a list, a dictionary with strings as keys, a counter or a dataclass of such values.
 
     Returns
     -------
     packed
-        For `unpack`.
+        The bytes, which `unpack` converts back.
 
     Raises
     ------
     TypeError
-        If something else is in it.
+        If the value contains anything else.
     """
     blobs: list[bytes] = []
     tree = json.dumps(_tree_of(value, blobs))
@@ -79,24 +80,24 @@ def _tree_of(value: object, blobs: list[bytes]) -> object:
 
 
 def unpack(packed: bytes, classes: Sequence[type] = ()) -> Any:  # noqa: ANN401 (what was packed)
-    """Read a value of `pack`.
+    """Convert the bytes of `pack` back to the value.
 
     Parameters
     ----------
     packed
         The bytes, whole and unchanged.
     classes
-        The dataclasses that may be in it.
+        The dataclasses that the value may contain.
 
     Returns
     -------
     value
-        As it was.
+        A value that is equal to the one that was packed.
 
     Raises
     ------
     ValueError
-        If a class is in it that is not among `classes`.
+        If the value contains a dataclass that is not among `classes`.
     """
     stream = io.BytesIO(packed)
     tree = json.loads(stream.readline())

@@ -1,4 +1,4 @@
-"""Work in parallel that an interrupted run goes on with where it was."""
+"""Does work in parallel, and goes on where an interrupted run stopped."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from nodules.jobs.workers import Workers, run_unordered
 
 
 class Keyed(Protocol):
-    """A task, or what came of it; picklable."""
+    """A task or its result. It can be pickled."""
 
     @property
     def key(self) -> str:
-        """Digest of all that decides the task's result."""
+        """The digest of everything that the task's result depends on."""
 
 
 class ScanTask(Keyed, Protocol):
-    """What to do with one scan."""
+    """A task that is about one scan."""
 
     @property
     def payload_bytes(self) -> int:
-        """Of the scan's voxels: the more, the longer the task takes."""
+        """The size of the scan's voxels. The task takes longer if it is larger."""
 
 
 Task = TypeVar("Task", bound=Keyed)
@@ -46,34 +46,37 @@ def work_through(
     workers: Workers,
     classes: Sequence[type],
 ) -> Checkpoint:
-    """Do all tasks that an interrupted run did not.
+    """Do all tasks whose results an interrupted run has not kept.
 
-    SIGTERM stops it as Ctrl-C does, its workers too.
+    SIGTERM stops this process and its workers, as Ctrl-C does.
 
     Parameters
     ----------
     function
-        As `nodules.jobs.workers.run_unordered` takes it. Its result has its task's key.
+        A function that does one task, as `nodules.jobs.workers.run_unordered` takes it. The result
+        must have the key of its task.
     tasks
-        The longest first is fastest.
+        The tasks. The whole is done soonest if the longest tasks come first.
     folder
-        Where results are kept: a scratch folder of this work alone.
+        A scratch folder for this work alone, in which the results are kept.
     label, unit
-        Of the progress bar: what is done, and what a task is.
+        The words of the progress bar: what is done, and the name of one task.
     workers
-        Who does the work.
+        The workers that do the tasks.
     classes
-        The dataclasses that results are made of, for `nodules.jobs.checkpoint.Checkpoint`.
+        The dataclasses that the results contain, as `nodules.jobs.checkpoint.Checkpoint` takes
+        them.
 
     Returns
     -------
     kept
-        The result of every task, by its key; for the caller to remove.
+        The results of all tasks, by their keys. The caller must remove it.
 
     Raises
     ------
     ValueError
-        If a task does; then nothing stays kept. If another process does the same.
+        If a task raises one; all kept results are then removed. Also if another process does the
+        same work.
     OSError
         If the cluster's scheduler does not answer.
     """
@@ -96,7 +99,7 @@ def work_through(
 
 @contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
-    # Without a handler this process alone would end, and its workers go on with their tasks.
+    # Without a handler, this process would end, but its workers would go on with their tasks.
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -120,29 +123,29 @@ def work_on_scans(
     workers: Workers,
     classes: Sequence[type],
 ) -> Checkpoint:
-    """Do all scans' tasks that an interrupted run did not, the largest scans first.
+    """Do all scans' tasks whose results an interrupted run has not kept, the largest scans first.
 
     Parameters
     ----------
     function, label, workers, classes
-        As `work_through` takes them.
+        The same as for `work_through`.
     tasks
-        One a scan.
+        One task for each scan.
     out
-        What the caller will make of the results. They are kept beside it, in a folder named
-        ``.{name}.scans.partial``.
+        The path of the file or folder that the caller will make from the results. The results are
+        kept beside it, in a folder named ``.{name}.scans.partial``.
 
     Returns
     -------
     kept
-        As from `work_through`.
+        The results of all tasks, by their keys. The caller must remove it.
 
     Raises
     ------
     ValueError, OSError
-        As `work_through`.
+        In the same cases as `work_through`.
     """
-    # So that none is left when the others are done.
+    # Otherwise one worker could still be busy with a large scan when the others are done.
     largest_first = sorted(tasks, key=lambda task: -task.payload_bytes)
     folder = out.with_name(f".{out.name}.scans.partial")
     return work_through(function, largest_first, folder, label, "scan", workers, classes)

@@ -1,4 +1,4 @@
-"""Work on many scans at once: on this machine's cores, or on a dask.distributed cluster."""
+"""Does many tasks at the same time, on this machine's cores or on a dask.distributed cluster."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nodules.process import end_when
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Tasks a worker is given before all workers wait for each other, so that no more results than
-# these are ever in memory. Waiting costs about half a task in as many.
+# After so many tasks per worker, all workers wait for each other. This limits the number of results
+# in memory. The waiting takes about half the time of a task.
 _TASKS_PER_WORKER = 8
 # Starting a process, with TensorFlow, takes as long as searching this many small scans.
 _SCANS_PER_PROCESS = 3
@@ -26,16 +26,17 @@ _SCANS_PER_PROCESS = 3
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work.
+    """The choice of the workers.
 
     Parameters
     ----------
     jobs
-        Processes; -1 for one a core. With dask, the cluster's workers, however many they are.
+        The number of processes; -1 for one per core. With dask, all workers of the cluster are
+        used.
     backend
-        ``loky``, processes of this machine, or ``dask``, a cluster.
+        ``loky`` for processes of this machine, or ``dask`` for a cluster.
     address
-        Of the dask scheduler, such as ``tcp://host:8786``.
+        The address of the dask scheduler, such as ``tcp://host:8786``; None without dask.
     """
 
     jobs: int = 1
@@ -67,25 +68,26 @@ def share_scans(workers: Workers, scans: int) -> Workers:
 def run_unordered(
     function: Callable[[Task], Result], tasks: Sequence[Task], workers: Workers
 ) -> Iterator[Result]:
-    """Do tasks in parallel, giving results as they come.
+    """Do tasks in parallel, and give the results in the order in which they come.
 
-    A cluster's worker that is lost has its tasks done by others. This machine's end with this
-    process, even if it is killed. What is in memory at once is
-    bounded by the number of workers, not of tasks.
+    If a worker of a cluster is lost, other workers do its tasks. Workers on this machine end when
+    this process ends, even if it is killed. The number of results in memory is limited by the
+    number of workers, and does not grow with the number of tasks.
 
     Parameters
     ----------
     function
-        Of a module that workers can import; without side effects, since it may be done twice.
+        A function that does one task. It must be in a module that the workers can import, and have
+        no side effects, because a task may be done twice.
     tasks
-        Its arguments. The longest first is fastest.
+        The tasks. The whole is done soonest if the longest tasks come first.
     workers
-        Who does the work.
+        The workers that do the tasks.
 
     Yields
     ------
     result
-        In no particular order.
+        The result of one task.
 
     Raises
     ------
@@ -97,13 +99,14 @@ def run_unordered(
     with ExitStack() as stack:
         options: dict[str, Any] = {"backend": workers.backend}
         if workers.backend == "dask":
-            # Imported late: a quarter of a second that the usual run need not wait for.
+            # Imported here, because it takes a quarter of a second and few runs need it.
             from distributed import Client
 
             options["client"] = stack.enter_context(Client(workers.address, set_as_default=False))
         with joblib.parallel_config(**options):
             at_once = _TASKS_PER_WORKER * joblib.effective_n_jobs(workers.jobs)
-            # Tasks are long: joblib need not gather them, and one lost with its worker is one.
+            # Tasks are long, so joblib does not have to gather them into batches: if a worker is
+            # lost, only one task is lost.
             parallel = joblib.Parallel(
                 workers.jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
             )

@@ -1,1 +1,1 @@
-"""params.yaml, typed and checked."""
+"""Reads ``params.yaml`` into typed objects, and checks the values."""

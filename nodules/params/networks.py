@@ -23,7 +23,7 @@ class AugmentationParams(Strict):
 
 
 class Vgg16Params(Strict):
-    """What only ``architecture: vgg16`` reads (``<task>.vgg16``)."""
+    """Parameters of ``architecture: vgg16`` only (``<task>.vgg16``)."""
 
     weights: Annotated[str, Field(min_length=1)]
     frozen_layers: Annotated[int, Field(ge=0, le=13)]
@@ -31,7 +31,7 @@ class Vgg16Params(Strict):
 
 
 class EfficientnetParams(Strict):
-    """What only ``architecture: efficientnet`` reads (``<task>.efficientnet``)."""
+    """Parameters of ``architecture: efficientnet`` only (``<task>.efficientnet``)."""
 
     weights: Literal["imagenet", "none"]
     input_px: Annotated[int, Field(ge=32, le=512)] | None
@@ -43,7 +43,7 @@ class TrainParams(Strict):
     architecture: str
     vgg16: Vgg16Params
     efficientnet: EfficientnetParams
-    # Not strict, since YAML has lists but no tuples.
+    # A list is accepted too, because YAML has no tuples.
     window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
@@ -63,7 +63,7 @@ class TrainParams(Strict):
 
     @property
     def architecture_settings(self) -> dict[str, Any]:
-        """The section named like the architecture; empty where there is none."""
+        """The settings of the section that has the architecture's name; empty without a section."""
         section = getattr(self, self.architecture, None)
         return section.model_dump() if isinstance(section, Strict) else {}
 
@@ -87,7 +87,7 @@ class TrainParams(Strict):
 
 
 class ClassifierParams(TrainParams):
-    """The network that says nodule or not (``classifier``)."""
+    """The network that tells nodules from other patches (``classifier``)."""
 
     class_weights: Literal["balanced", "none"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
@@ -95,7 +95,7 @@ class ClassifierParams(TrainParams):
 
 
 class LocalizerParams(TrainParams):
-    """The network that says where a nodule is and how large (``localizer``)."""
+    """The network that measures the position and the size of a nodule (``localizer``)."""
 
     loss: Literal["mae", "huber", "heteroscedastic"]
     huber_delta_px: Annotated[float, Field(gt=0, le=100)]

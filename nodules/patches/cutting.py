@@ -24,7 +24,7 @@ _CENTER = ["center_x", "center_y", "center_z"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CutTask:
-    """What to cut out of one scan.
+    """The task to cut the patches of one scan.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class CutTask:
     grid
         The grid that its patches are cut on.
     nodules, excluded
-        Its findings, from `nodules.patches.findings`.
+        The nodules and excluded findings of the scan, from `nodules.patches.findings`.
     sample
         The patches that can be chosen from headers and tables alone.
     sampling
-        Which patches to sample from each scan.
+        The numbers and kinds of the patches to sample from each scan.
     code
         The digest of the code that made this task.
     """

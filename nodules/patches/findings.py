@@ -1,4 +1,4 @@
-"""Where a scan's nodules and excluded findings are in its grid, and which patches show them."""
+"""Locates a scan's nodules and excluded findings in its grid, and finds patches that show them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _locate(points: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def shows_any(
     centers_xyz: NDArray[np.int64], grid: Grid, spheres: pd.DataFrame
 ) -> NDArray[np.bool_]:
-    """Whether each patch would show any part of any nodule or finding.
+    """Tell for each patch whether it would show any part of any nodule or finding.
 
     Findings are treated as spheres, and a patch as one solid block, even if there are gaps between
     its slices.

@@ -103,7 +103,7 @@ class Grid:
         return last + reach
 
     def contains(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
-        """Whether indices of the grid, shape (..., 3), lie in the scan: bool of shape (...).
+        """Tell whether indices of the grid, shape (..., 3), are in the scan: bool of shape (...).
 
         Examples
         --------

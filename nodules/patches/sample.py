@@ -1,4 +1,4 @@
-"""What is sampled of a scan: how many patches of which kind, and the rows that come of it."""
+"""Describes which patches are wanted from a scan, and which patches were chosen from it."""
 
 from __future__ import annotations
 

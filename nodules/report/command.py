@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nodules.report.summary import summarise
 
-SUMMARY = "The metrics of a run in a few lines a person can read."
+SUMMARY = "Print the metrics of a run in a few lines."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         default=Path("metrics"),
-        help="what dvc repro writes the metrics to (metrics)",
+        help="the folder that dvc repro writes the metrics to (metrics)",
     )
 
 

@@ -1,6 +1,7 @@
-"""The scans of a zip that is laid out as LUNA16's.
+"""Lists the scans of a zip with LUNA16's layout.
 
-An archive ``subset{k}.zip`` holds ``subset{k}/{seriesuid}.mhd`` and ``.raw``, or ``.zraw``.
+For each scan, an archive ``subset{k}.zip`` contains the header ``subset{k}/{seriesuid}.mhd`` and
+the voxels in a ``.raw`` or ``.zraw`` beside it.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from nodules.scans.zip_member import member_path, packed_otherwise, refuse_encry
 
 
 def list_archive(archive: Path) -> list[Scan]:
-    """Find the scans of an archive, reading headers but no voxels.
+    """Find the scans of an archive. Headers are read, but no voxels.
 
     Parameters
     ----------
     archive
-        A ``subset{k}.zip``.
+        The path of a ``subset{k}.zip``.
 
     Returns
     -------
     scans
-        In the order of their series UIDs.
+        The scans, in the order of their series UIDs.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no zip or has no header, a header is malformed, its voxels are absent, their
-        size is not what the header says, or a series UID comes twice.
+        If the file is not a zip or has no header, a header is malformed, its voxels are absent or
+        have another size than the header says, or two scans have the same series UID.
     """
     if not archive.is_file():
         msg = f"{archive}: Expected a zip archive of scans. Received: no file"
@@ -65,24 +66,24 @@ def list_archive(archive: Path) -> list[Scan]:
 
 
 def scan_members(archive: Path, opened: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """List an archive's files by their paths, without what a system has put beside them.
+    """List the files in an archive, without those that an operating system has added.
 
     Parameters
     ----------
     archive
-        The zip, for the message.
+        The path of the archive, for the error message.
     opened
-        The same.
+        The archive, open for reading.
 
     Returns
     -------
     members
-        Neither folders, nor hidden files, nor what is in ``__MACOSX``.
+        The files by their paths. Folders, hidden files and files in ``__MACOSX`` are left out.
 
     Raises
     ------
     ValueError
-        If a path comes twice.
+        If two files have the same path.
     """
     members: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in opened.infolist():

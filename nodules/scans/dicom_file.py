@@ -1,7 +1,7 @@
-"""What one DICOM file says of its CT slices, whatever its name. No voxels are read.
+"""Reads what one DICOM file says about its CT slices. No voxels are read.
 
-Tags are those of DICOM PS3.6; what a CT image must have, PS3.3 C.7.6 and C.8.2 (C.8.15 of enhanced
-multi-frame CT, which has many slices a file).
+The tags are those of DICOM PS3.6. Sections C.7.6 and C.8.2 of PS3.3 say what a CT image must have,
+and section C.8.15 says it for enhanced multi-frame CT, which has many slices in one file.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelData"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
-# What may follow the voxels: tags of their own group, private ones, signatures and padding.
+# Groups of tags that may follow the voxels: their own, private ones, signatures and padding.
 _LAST_GROUPS = (0x7FE0, 0x7FE1, 0xFFFA, 0xFFFC)
-# A value larger than this is passed over; its place in the file is known all the same.
+# The values of larger tags are not read, but their places in the file are known.
 _DEFER_BYTES = 1 << 16
-# Where enhanced multi-frame CT has what a slice needs: by the sequence, and its keywords.
+# The tags of a slice in enhanced multi-frame CT, by the sequences that contain them.
 _GROUPS = {
     "PlanePositionSequence": ("ImagePositionPatient",),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
@@ -46,34 +46,36 @@ _GROUPS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """One slice of a CT, as its file has it.
+    """One slice of a CT, as described in its file.
 
     Parameters
     ----------
     path
-        The file.
+        The path of the file.
     instance
-        Its SOPInstanceUID and, of a multi-frame file, the frame.
+        The SOPInstanceUID and, in a multi-frame file, the number of the frame.
     seriesuid
-        Its SeriesInstanceUID.
+        The SeriesInstanceUID.
     belongs_to
-        Study, frame of reference and patient.
+        The StudyInstanceUID, the FrameOfReferenceUID and the PatientID.
     shape
-        Rows and columns.
+        The numbers of rows and columns.
     spacing_yx_mm
-        From row to row and from column to column.
+        The distances from row to row and from column to column, mm.
     orientation
-        Directions of a row's and of a column's next pixel, LPS.
+        Two unit vectors in LPS: the direction of increasing columns along a row, and that of
+        increasing rows along a column.
     position_mm
-        Centre of the first pixel, LPS.
+        The centre of the first pixel, LPS mm.
     thickness_mm
-        To the next slice where there is none to tell; NaN if unknown.
+        The thickness of the slice, mm; NaN if unknown. It is used only if the series has no second
+        slice to measure the distance to.
     slope, intercept
-        HU are the stored numbers times `slope`, plus `intercept`.
+        A stored number times `slope`, plus `intercept`, is in HU.
     dtype, bits_stored
-        Type of a stored number, its byte order included, and how many of its bits count.
+        The type of a stored number with its byte order, and the number of bits that it uses.
     pixel_start
-        Where the voxels are in the file; -1 where they are packed.
+        The offset of the voxels in the file, bytes; -1 if the voxels are compressed.
     """
 
     path: Path
@@ -93,27 +95,27 @@ class Slice:
 
 
 def read_slices_of(path: Path) -> list[Slice] | str:
-    """Read what a DICOM file says of its slices.
+    """Read what a DICOM file says about its slices.
 
     Parameters
     ----------
     path
-        The file.
+        The path of the file.
 
     Returns
     -------
     slices
-        One, or one a frame. Or in words what the file holds instead of slices of a CT: another
-        modality, a scout (LOCALIZER), a screenshot.
+        The slice, or in a multi-frame file the slices of all frames. If the file has no CT slices,
+        a text that says what it has: another modality, a scout (LOCALIZER) or a screenshot.
 
     Raises
     ------
     ValueError
-        If it cannot be read, is cut short, or lacks what a slice needs; the message names the file
-        and the tag.
+        If the file cannot be read, is cut short, or lacks a tag that a slice needs. The message
+        names the file and the tag.
     """
     with warnings.catch_warnings():
-        # Of values that are odd, pydicom warns; those that count are checked here.
+        # pydicom warns of unusual values. Values that matter are checked in this module.
         warnings.simplefilter("ignore")
         try:
             tags = dcmread(path, defer_size=_DEFER_BYTES, specific_tags=list(_KEYWORDS), force=True)
@@ -123,7 +125,7 @@ def read_slices_of(path: Path) -> list[Slice] | str:
         except OSError:
             raise
         except Exception as error:
-            # pydicom raises whatever its parts meet in a damaged file: struct.error, KeyError, ...
+            # For a damaged file, pydicom raises errors of many types: struct.error, KeyError, ...
             msg = f"{path}: Expected a DICOM file. Received: {type(error).__name__} ({error})"
             raise ValueError(msg) from error
 
@@ -160,7 +162,7 @@ def _slices(path: Path, tags: Dataset) -> list[Slice] | str:
 
 
 def _check_pixels(path: Path, tags: Dataset) -> None:
-    """Refuse a file whose pixels are no grey values of HU, or are not all there."""
+    """Refuse a file whose pixels are not grey values in HU, or are missing."""
     for keyword, valid in (
         ("SamplesPerPixel", {1}),
         ("BitsAllocated", {8, 16, 32}),
@@ -259,12 +261,12 @@ def _rescale(path: Path, placed: Dataset) -> tuple[float, float]:
 def _pixel_place(
     path: Path, tags: Dataset, frame_bytes: int, frame: int, frames: int
 ) -> tuple[int, str]:
-    """Give where a frame begins and its byte order, having seen that the file has all of it."""
+    """Check that the file has the whole frame; give its offset in the file and its byte order."""
     syntax = str(tags.file_meta.get("TransferSyntaxUID", _IMPLICIT))
-    # Of a large value, only its place is known so far.
+    # The value was too large to read: only its place is known.
     pixels = cast(RawDataElement, tags.get_item("PixelData", keep_deferred=True))
     order = "<" if tags.original_encoding[1] else ">"
-    # Single bytes in words of the other order are left to who knows more of DICOM.
+    # Single bytes in big-endian words are rare, and are left to GDCM, which can read them.
     if syntax not in _NATIVE or (tags.BitsAllocated == 8 and order == ">"):
         if frames > 1:
             refuse(path, "TransferSyntaxUID", "without compression, of multi-frame files", syntax)
@@ -279,7 +281,8 @@ def _pixel_place(
     with path.open("rb") as file:
         file.seek(pixels.value_tell + pixels.length)
         tag = file.read(4)
-    # Voxels that were shifted hardly begin as what may follow does.
+    # If the length of PixelData is wrong, voxels follow here, and are unlikely to look like the
+    # tags that may follow.
     if tag and np.frombuffer(tag.ljust(4, bytes(1)), f"{order}u2")[0] not in _LAST_GROUPS:
         refuse(path, "PixelData", f"of {wanted} bytes, as the last of its tags", "more bytes")
     return pixels.value_tell + frame * frame_bytes, order

@@ -1,7 +1,8 @@
-"""Scans as series of DICOM slices: every slice is checked against its series.
+"""Joins DICOM slices into scans, and checks every slice against its series.
 
-A volume is evenly spaced parallel slices, one exactly behind the other. What is not is refused by
-file and tag: SimpleITK and others take slice 0's word for all.
+A volume consists of parallel slices with equal distances, one exactly behind the other. Any other
+series is refused, and the message names the file and the tag. SimpleITK and other libraries would
+use the tags of the first slice for all slices, without an error.
 """
 
 from __future__ import annotations
@@ -23,31 +24,33 @@ from nodules.scans.header import Header
 from nodules.scans.scan import Scan, stamp
 
 _LOG = logging.getLogger(__name__)
-# Positions are often rounded to 0.1 mm; a slice further off its place than this is refused.
+# Positions are often rounded to 0.1 mm. A slice that is further from its place is refused.
 _OFF_PLACE_MM = 0.1
-# Written with few decimals, values of one series differ by less than this.
+# Equal values that were written with few decimals differ by less than this.
 _ROUNDED = 1e-4
-# Steps this far from the normal (0.057 degrees) are no tilt: 0.3 mm over 300 mm.
+# A series is tilted if its steps differ from the normal by more than this, 0.3 mm over 300 mm (an
+# angle of 0.057 degrees).
 _TILT = 1e-3
 _NAMED_FILES = 3
 
 
 def list_series(folder: Path, paths: Iterable[Path]) -> list[Scan]:
-    """Find the CT series of DICOM files, in whichever folders these are, reading no voxels.
+    """Find the CT series in DICOM files, without reading voxels.
 
-    Files of other modalities, scouts and screenshots are passed over, and named in a warning.
+    The files of one series may be in several folders. Files of other modalities, scouts and
+    screenshots are ignored, and a warning names them.
 
     Parameters
     ----------
     folder
         The folder whose scans are listed.
     paths
-        The DICOM files below it.
+        The paths of the DICOM files below the folder.
 
     Returns
     -------
     scans
-        One a SeriesInstanceUID.
+        One scan for each SeriesInstanceUID.
 
     Raises
     ------
@@ -79,25 +82,25 @@ def read_series(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.generic]:
     Parameters
     ----------
     scan
-        From `list_series`.
+        The scan, from `list_series`.
     z_indices
-        Which slices, in the stored order.
+        The numbers of the slices, in the stored order.
 
     Returns
     -------
     voxels
-        Shape (len(z_indices), rows, columns), HU.
+        The voxels in HU, shape (len(z_indices), rows, columns).
 
     Raises
     ------
     ValueError
-        As `nodules.scans.dicom_voxels.read_slice`.
+        In the same cases as `nodules.scans.dicom_voxels.read_slice`.
     """
     return np.stack([read_slice(scan.slices[z]) for z in z_indices])
 
 
 def _once(slices: list[Slice]) -> list[Slice]:
-    """Take each SOPInstanceUID once; copies of it must hold the same."""
+    """Keep one slice of each SOPInstanceUID. Refuse a series if two of them are not equal."""
     kept: dict[str, Slice] = {}
     for one in slices:
         first = kept.setdefault(one.instance, one)
@@ -149,7 +152,7 @@ def _series(folder: Path, uid: str, slices: list[Slice]) -> Scan:
 
 
 def _refuse_odd_ones(uid: str, slices: list[Slice]) -> None:
-    """Raise for a slice that differs from most of its series where all must be the same."""
+    """Refuse a series if a slice differs from most others in a tag that must be the same in all."""
     checks: list[tuple[str, Callable[[Slice], tuple[float, ...]]]] = [
         ("Rows", lambda one: one.shape[:1]),
         ("Columns", lambda one: one.shape[1:]),
@@ -176,7 +179,7 @@ def _refuse_odd_ones(uid: str, slices: list[Slice]) -> None:
 def _step_mm(
     uid: str, slices: list[Slice], positions: NDArray[np.float64], normal: NDArray[np.float64]
 ) -> float:
-    """Give the distance between slices, having seen that they lie exactly behind one another."""
+    """Check that each slice is exactly behind the one before; give their distance, mm."""
     tag = "ImagePositionPatient"
     if len(slices) == 1:
         if not slices[0].thickness_mm > 0:
@@ -219,6 +222,6 @@ def _step_mm(
 
 
 def _furthest_jump(sideways: NDArray[np.float64]) -> int:
-    """Give the slice that is furthest aside of where most are."""
+    """Give the number of the slice that is furthest aside from most slices."""
     usual = np.median(sideways, axis=0)
     return int(np.linalg.norm(sideways - usual, axis=1).argmax())

@@ -1,4 +1,4 @@
-"""Values of DICOM tags, and one line that names the tag where one is wrong."""
+"""Reads the values of DICOM tags, and makes the error message for a wrong one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pydicom.tag import Tag
 
 
 def refuse(path: Path, keyword: str, expected: str, received: object) -> NoReturn:
-    """Raise for a tag of a file.
+    """Raise the error for a wrong tag of a file.
 
     Parameters
     ----------
     path
-        The file.
+        The path of the file.
     keyword
-        The tag's name in DICOM.
+        The tag's keyword in DICOM.
     expected, received
-        The two halves of the message.
+        The expected value and the received value, as words of the message.
 
     Raises
     ------
     ValueError
-        Always.
+        In all cases. The message names the file, the keyword and the number of the tag.
     """
     tag = Tag(tag_for_keyword(keyword) or 0)
     number = f"({tag.group:04X},{tag.element:04X})"
@@ -36,19 +36,19 @@ def refuse(path: Path, keyword: str, expected: str, received: object) -> NoRetur
 
 
 def words_of(tags: Dataset, keyword: str) -> Sequence[Any]:
-    """Give a tag's values, none where it is absent or empty.
+    """Give the values of a tag.
 
     Parameters
     ----------
     tags
-        Of a file, or of an item of a sequence.
+        The tags of a file, or of an item of a sequence.
     keyword
-        The tag's name in DICOM.
+        The tag's keyword in DICOM.
 
     Returns
     -------
     words
-        Of whatever type pydicom gives them.
+        The values, in the type that pydicom gives. There are none if the tag is absent or empty.
     """
     value = tags.get(keyword)
     if value is None or value == "":
@@ -57,28 +57,28 @@ def words_of(tags: Dataset, keyword: str) -> Sequence[Any]:
 
 
 def numbers_of(path: Path, tags: Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    """Give a tag's numbers.
+    """Give the numbers of a tag.
 
     Parameters
     ----------
     path
-        The file, for the message.
+        The path of the file, for the error message.
     tags
-        Of the file, or of an item of a sequence.
+        The tags of the file, or of an item of a sequence.
     keyword
-        The tag's name in DICOM.
+        The tag's keyword in DICOM.
     count
-        How many it must have.
+        The number of numbers that the tag must have.
 
     Returns
     -------
     numbers
-        Finite.
+        The numbers, all of them finite.
 
     Raises
     ------
     ValueError
-        If it has others, or none.
+        If the tag is absent, does not have so many values, or a value is not a finite number.
     """
     try:
         words = words_of(tags, keyword)

@@ -1,7 +1,6 @@
-"""The voxels of DICOM slices, as HU.
+"""Reads the voxels of DICOM slices in HU.
 
-SimpleITK is imported where it is used: it takes half a second and 130 MB, and only compressed
-slices need it.
+SimpleITK is imported only for compressed slices, because the import takes half a second and 130 MB.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ def read_slice(one: Slice) -> NDArray[np.generic]:
     Parameters
     ----------
     one
-        From `nodules.scans.dicom_file.read_slices_of`.
+        The slice, from `nodules.scans.dicom_file.read_slices_of`.
 
     Returns
     -------
     voxels
-        Shape (rows, columns), slope and intercept applied: whole numbers where those are.
+        The voxels in HU, with slope and intercept applied, shape (rows, columns). The type is an
+        integer if slope and intercept are whole numbers.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_slice(one: Slice) -> NDArray[np.generic]:
         msg = f"{one.path}: Expected PixelData (7FE0,0010) of {one.shape}. Received: too few bytes"
         raise ValueError(msg)
     numbers = stored.reshape(one.shape).astype(np.int64)
-    # Bits above those that count may hold anything, such as an overlay.
+    # The unused higher bits may have any value, for example that of an overlay.
     kept = numbers & ((1 << one.bits_stored) - 1)
     if "i" in one.dtype:
         sign = 1 << (one.bits_stored - 1)
@@ -50,7 +50,7 @@ def read_slice(one: Slice) -> NDArray[np.generic]:
 
 
 def _unpacked(one: Slice) -> NDArray[np.generic]:
-    """Let GDCM, in SimpleITK, unpack a slice; it applies slope and intercept."""
+    """Read a compressed slice with GDCM, which SimpleITK contains and which makes HU itself."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()

@@ -1,9 +1,9 @@
-"""The checksum of a scan's voxels, the same however they are stored.
+"""Computes a checksum of a scan's voxels that does not depend on how they are stored.
 
-Two scans with one checksum are one scan under two ids. It is of the HU as int16, brought to axes
-that run as the world's do, so that neither compression, byte order, type nor flipped storage
-changes it; spacing and origin have no part in it. A scan that was cropped, resampled or changed in
-a single voxel has another.
+Two scans with the same checksum are the same scan under two ids. The checksum is that of the HU as
+int16, with the axes in the order and direction of the world's axes. Compression, byte order, type
+and flipped storage do not change it, and the spacing and the origin do not count. If a scan is
+cropped or resampled, or if a single voxel is changed, the checksum is a different one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from nodules.scans.scan import Scan
 
 
 def stored_fingerprint(scan: Scan) -> str | None:
-    """Give a scan's checksum without reading its voxels, where its archive has it.
+    """Give the checksum of a scan without reading its voxels, if its archive contains it.
 
     Parameters
     ----------
     scan
-        From `nodules.scans.read.list_scans`.
+        The scan, from `nodules.scans.read.list_scans`.
 
     Returns
     -------
     fingerprint
-        What `fingerprint` gives of its voxels; None if they must be read.
+        The same text as from `fingerprint`; None if the voxels must be read to compute it.
     """
     header = scan.header
     is_plain = (
@@ -35,26 +35,26 @@ def stored_fingerprint(scan: Scan) -> str | None:
         and not header.is_compressed
         and header.dtype == np.dtype("<i2")
         and header.stored.direction == IDENTITY
-        # Nothing beside the voxels is in the member.
+        # The member contains nothing but the voxels.
         and scan.checksum.endswith(f" of {header.payload_bytes} bytes")
     )
     return scan.checksum if is_plain else None
 
 
 def fingerprint(volume_hu: NDArray[np.int16], geometry: Geometry) -> str:
-    """Give the checksum of a scan's voxels.
+    """Compute the checksum of a scan's voxels.
 
     Parameters
     ----------
     volume_hu
-        int16 of shape (slices, rows, columns), HU.
+        The voxels, int16 HU of shape (slices, rows, columns).
     geometry
-        Of the scan.
+        The geometry of the scan.
 
     Returns
     -------
     fingerprint
-        As a zip's directory would have it of these voxels: CRC-32 and size.
+        A text with the CRC-32 and the size of the voxels, like the directory of a zip has them.
     """
     axes = np.rint(np.reshape(geometry.direction, (3, 3))[::-1, ::-1])
     along_world = volume_hu.transpose(np.abs(axes).argmax(axis=1))

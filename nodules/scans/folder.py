@@ -1,7 +1,7 @@
-"""The scans of a folder: MetaImage, NIfTI, NRRD, and series of DICOM files.
+"""Finds the scans in a folder: MetaImage, NIfTI, NRRD, and series of DICOM files.
 
-Folders are searched as deep as they go, through links too. Nothing that looks like a scan is passed
-over without a warning that names it.
+All folders below it are searched, and links are followed. If a file looks like a scan but is not
+read, a warning names it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nodules.scans.scan import Scan, is_clutter, refuse_swapped, sort_scans
 from nodules.scans.volume_file import ENDINGS, volume_ending, volume_scan
 
 _LOG = logging.getLogger(__name__)
-# LUNA16 publishes lung masks under the names of the scans they are of.
+# LUNA16 publishes lung masks, which have the same file names as the scans.
 MASKS = "seg-lungs-LUNA16"
-# Of volumes, or packed folders of them, that are not read.
+# Endings of volumes, or of packed folders of volumes, that are not read.
 _UNREAD = (
     *(".hdr", ".img", ".mnc", ".mgz", ".mgh", ".gipl", ".vtk", ".vti", ".raw", ".zraw", ".npy"),
     *(".npz", ".h5", ".hdf5", ".mat", ".tif", ".tiff", ".jp2", ".dcm.gz", ".zip", ".7z", ".rar"),
@@ -29,24 +29,25 @@ _NAMED_FILES = 5
 
 
 def list_folder(folder: Path) -> list[Scan]:
-    """Find the scans below a folder, reading headers but no voxels.
+    """Find the scans below a folder. Headers are read, but no voxels.
 
     Parameters
     ----------
     folder
-        With files of MetaImage (``.mhd``, ``.mha``), NIfTI (``.nii``, ``.nii.gz``) and NRRD
-        (``.nrrd``, ``.nhdr``), and DICOM files of any name.
+        A folder with scans in MetaImage (``.mhd``, ``.mha``), NIfTI (``.nii``, ``.nii.gz``) or NRRD
+        (``.nrrd``, ``.nhdr``), or with DICOM files of any name.
 
     Returns
     -------
     scans
-        In the order of their series UIDs: the files' names without ending, or DICOM's.
+        The scans, in the order of their series UIDs. These are DICOM's, or for other formats the
+        files' names without their endings.
 
     Raises
     ------
     ValueError
         If there is no scan, a header is malformed or disagrees with its voxels, a slice does not
-        fit its DICOM series, or a series UID comes twice.
+        fit its DICOM series, or two scans have the same series UID.
     """
     scans = find_scans(folder)
     if not scans:
@@ -61,19 +62,19 @@ def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
     Parameters
     ----------
     folder
-        As for `list_folder`.
+        A folder, as for `list_folder`.
     taken
-        Files that are read otherwise, and so not named in the warning.
+        The paths of files that the caller reads. The warning does not name them.
 
     Returns
     -------
     scans
-        As `list_folder`.
+        The scans, in the order of their series UIDs.
 
     Raises
     ------
     ValueError
-        As `list_folder`.
+        In the same cases as `list_folder`, except that there may be no scan.
     """
     files = list(walk(folder))
     volumes = {path: volume_scan(folder, path) for path in files if volume_ending(path)}
@@ -98,29 +99,29 @@ def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """List the files below a folder, through links, each folder and linked file once.
+    """List the files below a folder. Links are followed, but no folder or linked file comes twice.
 
     Parameters
     ----------
     folder
-        Where to begin.
+        The folder to search.
 
     Yields
     ------
     path
-        Of files that are neither hidden nor in ``__MACOSX`` or the folder of LUNA16's lung masks;
-        in the order of their names, folder by folder.
+        The path of one file. Files come folder by folder, in the order of their names. Hidden files
+        and those in ``__MACOSX`` or in the folder of LUNA16's lung masks are left out.
 
     Raises
     ------
     OSError
         If a folder cannot be read.
     ValueError
-        If a link leads nowhere.
+        If the target of a link does not exist.
     """
     seen: set[tuple[int, int]] = set()
     places, linked_places, linked_files = deque([folder]), deque[Path](), list[Path]()
-    # What is linked comes last, so that it keeps its own path where that is below the folder too.
+    # Links are followed last, so that a file below the folder has its own path and not a link's.
     while places or linked_places:
         place = places.popleft() if places else linked_places.popleft()
         if _is_seen(place, seen):
@@ -145,7 +146,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_seen(path: Path, seen: set[tuple[int, int]]) -> bool:
-    """Whether a file or folder was met before; from now on it was."""
+    """Tell whether a file or folder was seen before, and note that it is seen now."""
     status = path.stat()
     key = (status.st_dev, status.st_ino)
     is_seen = key in seen
@@ -154,7 +155,7 @@ def _is_seen(path: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def _refuse_cut_short(dicom: Sequence[Path], others: Sequence[Path]) -> None:
-    """Raise for a file beside DICOM's that is empty, or begins as one that lost the rest."""
+    """Refuse a file beside DICOM files if it may be a DICOM file that has lost its content."""
     beside = {path.parent: path for path in dicom}
     for path in others:
         if path.parent in beside and is_cut_short(path):

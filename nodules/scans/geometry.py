@@ -184,7 +184,7 @@ class Geometry:
         return _transform(self._index_to_world_matrix, index) + np.asarray(self.origin_xyz_mm)
 
     def contains_index(self, index_xyz: ArrayLike) -> NDArray[np.bool_]:
-        """Whether continuous indices lie in the volume.
+        """Tell whether continuous indices are in the volume.
 
         As in ITK, an index is in the volume if its nearest voxel is, where halves are rounded up.
         The outer edge of the first voxel therefore belongs to the volume, that of the last one not.

@@ -1,4 +1,4 @@
-"""What a file says of its volume before any voxel is read, whatever its format."""
+"""The header of a volume, in the same form for all file formats."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import numpy as np
 
 from nodules.scans.geometry import Geometry
 
-# Deflate never packs more densely (RFC 1951: 258 bytes in 2 bits).
+# Deflate never makes data smaller than by this factor (RFC 1951: 258 bytes in 2 bits).
 DEFLATE_AT_MOST = 1032
-# `Header.data_start` of voxels that are the last bytes of their file.
+# The value of `Header.data_start` if the voxels are the last bytes of their file.
 AT_END = -1
-# The largest text header that is read: MetaImage's and NRRD's take a few hundred bytes.
+# The largest text header that is read. Those of MetaImage and NRRD have a few hundred bytes.
 TEXT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Where a volume is in the world, and how its voxels are stored.
+    """The position of a volume in the world, and the way in which its voxels are stored.
 
     Parameters
     ----------
     stored
-        Geometry in the order of axes of the file.
+        The geometry, with the axes in the order of the file.
     dtype
-        Type of a stored voxel, its byte order included.
+        The type of a stored voxel, with its byte order.
     data_file
-        Name of the file with the voxels, beside the header's; the same where the header names none.
+        The name of the file with the voxels, in the same folder as the header's file. It is the
+        header's file itself if the header names no other.
     data_start
-        Where they, or the stream that they are packed in, begin in that file, bytes; `AT_END`.
+        The offset in that file at which the voxels, or the compressed stream with the voxels,
+        begin, bytes; `AT_END` if they are the last bytes of the file.
     compression
-        Whether they are in a zlib stream (``.zraw``), in a gzip stream, or in neither.
+        ``zlib`` if the voxels are in a zlib stream (``.zraw``), ``gzip`` if they are in a gzip
+        stream, and empty if they are not compressed.
     skipped_bytes
-        What comes before the voxels in the stream.
+        The number of bytes before the voxels in the inflated stream.
     compressed_bytes
-        Size of that stream, where the header says it.
+        The size of the stream, bytes; None if the header does not tell it.
     slope, intercept
-        HU are the stored numbers times `slope`, plus `intercept`.
+        A stored number times `slope`, plus `intercept`, is in HU.
     """
 
     stored: Geometry
@@ -58,47 +61,47 @@ class Header:
 
     @property
     def geometry(self) -> Geometry:
-        """Geometry in axial order: x, y, z of the array run along the world's axes."""
+        """The geometry in axial order: x, y, z of the array are along x, y, z of the world."""
         return self._axial[0]
 
     @property
     def axes_zyx(self) -> tuple[int, int, int]:
-        """Axes of the stored array that become slices, rows, columns."""
+        """The axes of the stored array that become slices, rows and columns."""
         return self._axial[1]
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the voxels' file is packed, by itself."""
+        """Whether the file with the voxels is compressed. A zip around it does not count."""
         return self.compression != ""
 
     @property
     def slice_bytes(self) -> int:
-        """Size of what is stored as one slice, inflated."""
+        """The size of one stored slice, inflated, bytes."""
         columns, rows, _ = self.stored.size_xyz
         return columns * rows * self.dtype.itemsize
 
     @property
     def payload_bytes(self) -> int:
-        """Size of all voxels, inflated."""
+        """The size of all voxels, inflated, bytes."""
         return self.slice_bytes * self.stored.size_xyz[2]
 
 
 def check_payload(size: int, header: Header, source: str) -> None:
-    """Raise if `size` bytes are not what the header's volume takes.
+    """Refuse a size that is not that of the header's volume.
 
     Parameters
     ----------
     size
-        Bytes of voxels, inflated.
+        The size of the voxels, inflated, bytes.
     header
-        What the file says.
+        The header of the volume.
     source
-        Where the voxels are, for the message.
+        The name of the place of the voxels, for the error message.
 
     Raises
     ------
     ValueError
-        With both sizes.
+        If the sizes differ. The message names both.
     """
     if size != header.payload_bytes:
         columns, rows, slices = header.stored.size_xyz
@@ -110,25 +113,27 @@ def check_payload(size: int, header: Header, source: str) -> None:
 
 
 def check_file_size(size: int, header: Header, source: str) -> None:
-    """Raise if a file of `size` bytes cannot hold the header's volume: before memory is asked for.
+    """Refuse a file that cannot contain the header's volume, before memory for it is allocated.
 
     Parameters
     ----------
     size
-        Of the voxels' file, as it is stored.
+        The size of the file with the voxels, as it is stored, bytes.
     header
-        What it says.
+        The header of the volume.
     source
-        Where the voxels are, for the message.
+        The name of the place of the voxels, for the error message.
 
     Raises
     ------
     ValueError
-        With both sizes.
+        If the file is too small for the volume, or has bytes after it. The message names both
+        sizes.
     """
     if not header.is_compressed:
         start = max(header.data_start, 0)
-        # Voxels that are the last bytes may follow anything; others end with their file.
+        # If the voxels are the last bytes, anything may come before them. Otherwise nothing may
+        # come after them.
         held = min(size, header.payload_bytes) if header.data_start == AT_END else size - start
         check_payload(held, header, source)
     elif header.payload_bytes > size * DEFLATE_AT_MOST:

@@ -233,7 +233,7 @@ def _expect(fields: Mapping[str, str], key: str, valid: set[str], source: str) -
 
 
 def _is_true(fields: Mapping[str, str], key: str) -> bool:
-    """Whether a flag is set. Like MetaIO, look at its first letter only."""
+    """Tell whether a flag is set. Like MetaIO, look at its first letter only."""
     return fields.get(key, "").startswith(("T", "t", "1"))
 
 

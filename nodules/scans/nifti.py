@@ -1,6 +1,7 @@
-"""NIfTI-1 headers (``.nii``, ``.nii.gz``): https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h.
+"""Parses NIfTI-1 headers (``.nii``, ``.nii.gz``).
 
-NIfTI's world is RAS (x to the right, y to the front); ours is LPS, as ITK's and DICOM's.
+The format is that of https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h. NIfTI's world is
+RAS (x to the right, y to the front). This library's is LPS, like those of ITK and DICOM.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ _DTYPES = {
     1024: "i8",
     1280: "u8",
 }
-# By the lowest bits of xyzt_units: none said, metres, millimetres, micrometres.
+# For the lowest three bits of xyzt_units: unknown (taken as mm), metres, millimetres, micrometres.
 _MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _LPS = np.array([-1.0, -1.0, 1.0])
-# Further apart, qform and sform put a voxel in two places.
+# If qform and sform put a voxel in two places further apart than this, the header is refused.
 _AGREE_MM = 0.1
 _SPACINGS_AGREE = 1e-3
 _ROUNDED = 1e-7
@@ -57,24 +58,25 @@ def parse_nifti(head: bytes, name: str, source: str, is_gzip: bool) -> Header:
     Parameters
     ----------
     head
-        The file's first `HEADER_BYTES`, inflated.
+        The first `HEADER_BYTES` bytes of the file, inflated.
     name
-        The file's name.
+        The name of the file.
     source
-        Where it came from, for error messages.
+        The name of the file's place, for error messages.
     is_gzip
-        Whether the file is packed.
+        Whether the file is compressed with gzip.
 
     Returns
     -------
     header
-        The geometry and how the voxels are stored.
+        The geometry and the way in which the voxels are stored.
 
     Raises
     ------
     ValueError
-        If it is no NIfTI-1 header of a 3D scalar volume, its numbers are no geometry, its qform and
-        sform disagree or are both absent, or it is oblique; the message names the field.
+        If the bytes are not a NIfTI-1 header of a 3D scalar volume, a number is not possible, qform
+        and sform disagree or are both absent, or the volume is oblique. The message names the
+        field.
     """
     order, fields = _fields(head, source)
 
@@ -114,14 +116,14 @@ def parse_nifti(head: bytes, name: str, source: str, is_gzip: bool) -> Header:
         data_start=0 if is_gzip else int(start),
         skipped_bytes=int(start) if is_gzip else 0,
         compression="gzip" if is_gzip else "",
-        # A slope of 0 means that the numbers are as they are.
+        # A slope of 0 means that the stored numbers are the values.
         slope=slope or 1.0,
         intercept=intercept if slope else 0.0,
     )
 
 
 def _fields(head: bytes, source: str) -> tuple[str, np.void]:
-    """Give the byte order and the header's fields."""
+    """Give the byte order and the fields of the header."""
     orders: tuple[Literal["<", ">"], ...] = ("<", ">")
     for order in orders:
         if len(head) < HEADER_BYTES:
@@ -129,14 +131,14 @@ def _fields(head: bytes, source: str) -> tuple[str, np.void]:
         fields = np.frombuffer(head, _FIELDS.newbyteorder(order), count=1)[0]
         if fields["sizeof_hdr"] == HEADER_BYTES and fields["magic"] == b"n+1":
             return order, fields
-    # NIfTI-2's header begins with its own size; the pairs .hdr and .img say ni1.
+    # NIfTI-2 has another size in its first bytes, and a pair of .hdr and .img has the magic ni1.
     shown = f"{len(head)} bytes that begin with {head[:4].hex()} and have {head[344:348]!r} at 344"
     msg = f"{source}: Expected a NIfTI-1 header of 348 bytes, magic n+1. Received: {shown}"
     raise ValueError(msg)
 
 
 def _affine(fields: np.void, spacing: NDArray[np.float64], source: str) -> NDArray[np.float64]:
-    """Give the matrix from index to RAS, shape (3, 4), by whichever of qform and sform is there."""
+    """Give the matrix from index to RAS, shape (3, 4), from sform or, if it is absent, qform."""
     forms = {}
     if fields["sform_code"] > 0:
         forms["sform"] = fields["srow"].astype(np.float64)
@@ -171,7 +173,8 @@ def _affine(fields: np.void, spacing: NDArray[np.float64], source: str) -> NDArr
 def _qform(fields: np.void, spacing: NDArray[np.float64]) -> NDArray[np.float64]:
     vector = fields["quatern"].astype(np.float64)
     real = 1.0 - float(vector @ vector)
-    # Of half a turn, as the NIfTI library has it: what is left of 1 is but float32's rounding.
+    # If almost nothing is left of 1, the rotation is half a turn, and the rest is rounding of
+    # float32. The NIfTI library does the same.
     a = np.sqrt(real) if real > _ROUNDED else 0.0
     b, c, d = vector if a else vector / np.linalg.norm(vector)
     rotation = np.array(

@@ -1,4 +1,7 @@
-"""NRRD headers (``.nrrd``, and ``.nhdr`` beside its voxels): https://teem.sourceforge.net/nrrd/format.html."""
+"""Parses NRRD headers (``.nrrd``, and ``.nhdr`` with the voxels in another file).
+
+The format is that of https://teem.sourceforge.net/nrrd/format.html.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _DTYPES = {
     "f4": {"float"},
     "f8": {"double"},
 }
-# What turns each space's axes into LPS.
+# The factors that convert the axes of each space to LPS.
 _SIGNS = {
     "left-posterior-superior": (1, 1, 1),
     "lps": (1, 1, 1),
@@ -41,24 +44,24 @@ def parse_nrrd(text: str, name: str, source: str, start: int) -> Header:
     Parameters
     ----------
     text
-        Up to the first blank line.
+        The header, which ends at the first blank line of the file.
     name
-        The file's name.
+        The name of the file.
     source
-        Where it came from, for error messages.
+        The name of the file's place, for error messages.
     start
-        Where in the file the voxels begin, if they are in it, bytes.
+        The offset in the file at which the voxels begin, if the file contains them, bytes.
 
     Returns
     -------
     header
-        The geometry and how the voxels are stored.
+        The geometry and the way in which the voxels are stored.
 
     Raises
     ------
     ValueError
-        If a field is missing, malformed or of a kind that is not read, or the image is not a 3D
-        scalar volume along the world's axes; the message names `source` and the field.
+        If a field is missing or malformed, its value is not supported, or the image is not a 3D
+        scalar volume along the world's axes. The message names `source` and the field.
     """
     fields = _fields(text, source)
     for key in _REQUIRED:
@@ -114,7 +117,7 @@ def _fields(text: str, source: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in lines:
         key, colon, value = line.partition(":")
-        # `key:=value` is anyone's remark, and so is `# text`.
+        # Lines of the forms `key:=value` and `# text` are remarks.
         if not colon or value.startswith("=") or line.startswith("#"):
             continue
         key = _SAME_KEYS.get(key.strip().lower(), key.strip().lower())
@@ -155,7 +158,7 @@ def _data_file(given: str | None, name: str, source: str) -> str:
 
 
 def _skip(fields: Mapping[str, str], is_gzip: bool, source: str, start: int) -> int:
-    """Give where the voxels start: `start` and what `byte skip` says."""
+    """Give the offset of the voxels: `start` plus the value of the field `byte skip`."""
     (skip,) = _numbers({"byte skip": "0", **fields}, "byte skip", 1, source)
     if not skip.is_integer() or skip < AT_END or (is_gzip and skip):
         expected = "0, since its voxels are compressed" if is_gzip else "-1, 0 or more"

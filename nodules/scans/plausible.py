@@ -1,12 +1,15 @@
-"""Whether a scan can be a CT of a chest in HU: else it is refused, or warned of with the numbers.
+"""Checks that a scan can be a CT of a chest in HU. Others are refused, or a warning names them.
 
-Numbers that are no HU pass for HU everywhere else: scaled to 0..1 or 0..255, with an offset of 1024
-left in or taken twice, of the wrong byte order, in another unit. The bounds hold with room to spare
-for all that they were tried on. LUNA16's 888 scans have spacings of 0.45 to 2.5 mm and sizes of 165
-to 500 mm. Three scans of LIDC-IDRI and one of QIN-LUNG-CT have 51..73% air, down to -1000 HU,
-2..3% between air and tissue, 22..45% soft tissue with its peak at -120..40 HU and 1..3% bone; the
-phantoms 48..57%, 2..5%, 36..46%, -100..40 HU and 1%. What reaches less than 50 mm, or more than
-600 mm as the whole body does, is no chest.
+Nothing else in the pipeline would notice values that are not HU: values scaled to 0..1 or 0..255,
+with an offset of 1024 not subtracted or subtracted twice, in the wrong byte order or in another
+unit.
+
+All scans that the bounds were tried on are well within them. LUNA16's 888 scans have spacings of
+0.45 to 2.5 mm and sizes of 165 to 500 mm. Three scans of LIDC-IDRI and one of QIN-LUNG-CT have
+51..73% air, down to -1000 HU, 2..3% between air and tissue, 22..45% soft tissue with its peak at
+-120..40 HU, and 1..3% bone. The phantoms have 48..57%, 2..5%, 36..46% with the peak at -100..40 HU,
+and 1%. A scan of less than 50 mm does not show a chest, and one of more than 600 mm shows the whole
+body.
 """
 
 from __future__ import annotations
@@ -24,23 +27,23 @@ _LOG = logging.getLogger(__name__)
 _SPACING_MM = (0.2, 5.0)
 _SIZE_MM = (50.0, 600.0)
 _SLICES = 16
-# Lower values are padding outside of the field of view, such as -2000 and -3024.
+# Lower values, such as -2000 and -3024, are padding outside the field of view.
 _PADDING_BELOW_HU = -1100
 _LEAST_SHARE = 0.05
-# Of the rest, what each range of HU holds at least and at most.
+# For ranges of HU, the least and the largest share of the voxels that are not padding.
 _SHARES = (
     ("air", (_PADDING_BELOW_HU, -600), (_LEAST_SHARE, 1.0)),
     ("between air and tissue", (-600, -200), (0.0, 0.3)),
     ("soft tissue", (-200, 300), (_LEAST_SHARE, 1.0)),
-    # Some patients have metal, but none has more of it and of bone.
+    # Some patients have metal, but no patient has more bone and metal than this.
     ("bone and metal", (600, 32768), (0.0, 0.15)),
     ("metal", (3100, 32768), (0.0, 0.01)),
 )
-# Of the voxels that are padding, how many have the one value that padding has.
+# Padding has one value. At least this share of the voxels below -1100 HU must have it.
 _PADDING_SHARE = 0.8
-# The twentieth part that is darkest must be air: 150 HU of noise and offset are let pass.
+# The darkest 5% of the voxels must be air, about -1000 HU. Noise and offset may add 150 HU.
 _DARKEST_HU = -850.0
-# From fat to muscle with contrast agent.
+# The range of the peak is that from fat to muscle with contrast agent.
 _TISSUE_PEAK_HU = (-150, 130)
 _PEAK_STEP_HU = 10
 
@@ -50,21 +53,23 @@ def check_plausible(
     implausible: Literal["error", "report"],
     sample_hu: NDArray[np.int16] | None = None,
 ) -> None:
-    """Raise, or warn, if a scan cannot be a CT of a chest in HU.
+    """Raise an error or log a warning if a scan cannot be a CT of a chest in HU.
 
     Parameters
     ----------
     scan
-        From `nodules.scans.read.list_scans`.
+        The scan, from `nodules.scans.read.list_scans`.
     implausible
-        What to do then: ``error``, or ``report``: log a warning.
+        What to do with such a scan: ``error`` raises an error, ``report`` logs a warning.
     sample_hu
-        The scan's slices of `sample_indices`; without them, spacing and size alone are looked at.
+        The slices of the scan that `sample_indices` chooses, int16 HU of shape (slices, rows,
+        columns). With None, only the spacing and the size are checked.
 
     Raises
     ------
     ValueError
-        With ``error``, naming the scan, what was expected and the scan's numbers.
+        If the scan cannot be a CT of a chest and `implausible` is ``error``. The message names the
+        scan and its numbers.
     """
     faults = geometry_faults(scan.header.geometry)
     if sample_hu is not None:
@@ -81,34 +86,34 @@ def check_plausible(
 
 
 def sample_indices(n_slices: int) -> list[int]:
-    """Choose the slices that tell whether a scan is plausible.
+    """Choose the slices by which a scan is checked.
 
     Parameters
     ----------
     n_slices
-        Of the scan.
+        The number of slices of the scan.
 
     Returns
     -------
     z_indices
-        At most 16, evenly from the first to the last.
+        The numbers of at most 16 slices, evenly spaced from the first to the last.
     """
     even = np.linspace(0, n_slices - 1, _SLICES).round().astype(int)
     return np.unique(even).tolist()
 
 
 def geometry_faults(geometry: Geometry) -> list[str]:
-    """Say in which way a geometry cannot be a chest's.
+    """Say why a geometry cannot be that of a chest.
 
     Parameters
     ----------
     geometry
-        Of a scan.
+        The geometry of a scan.
 
     Returns
     -------
     faults
-        With numbers; none if it can be.
+        One text for each fault, with the numbers; empty if there is none.
     """
     spacing = geometry.spacing_xyz_mm
     size = np.multiply(spacing, geometry.size_xyz).tolist()
@@ -123,17 +128,17 @@ def geometry_faults(geometry: Geometry) -> list[str]:
 
 
 def voxel_faults(voxels_hu: NDArray[np.int16]) -> list[str]:
-    """Say in which way numbers cannot be a chest's HU.
+    """Say why values cannot be the HU of a chest.
 
     Parameters
     ----------
     voxels_hu
-        A sample of a scan's slices, any shape.
+        A sample of the voxels of a scan, int16 of any shape.
 
     Returns
     -------
     faults
-        With numbers; none if they can be.
+        One text for each fault, with the numbers; empty if there is none.
     """
     inside = voxels_hu[voxels_hu >= _PADDING_BELOW_HU]
     if inside.size == 0:
@@ -160,7 +165,7 @@ def voxel_faults(voxels_hu: NDArray[np.int16]) -> list[str]:
 
 
 def _padding_faults(voxels_hu: NDArray[np.int16]) -> list[str]:
-    """Say if what is too dark for air is no padding, which is of one value, but varies."""
+    """Say so if values too dark for air vary too much to be padding, which has one value."""
     below = voxels_hu[voxels_hu < _PADDING_BELOW_HU]
     part = below.size / voxels_hu.size
     if part < _LEAST_SHARE:

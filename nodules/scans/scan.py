@@ -1,4 +1,4 @@
-"""A CT scan as it was found, before any of its voxels is read."""
+"""Describes a CT scan that was found, before any of its voxels is read."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ P = TypeVar("P", bound=PurePath)
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """A volume in an archive or a folder.
+    """A scan in an archive or a folder.
 
     Parameters
     ----------
     seriesuid
-        Its id: the file's name without folder and ending, or DICOM's.
+        The id of the scan: DICOM's, or for other formats the file's name without its ending.
     archive
-        The zip file, or the folder.
+        The path of the zip or of the folder.
     member
-        Name of the voxels' member, or of their file (for DICOM, the folder) below the folder.
+        The name of the member with the voxels, or the path below the folder of the file with the
+        voxels. For DICOM, the path below the folder of the series' folder.
     header
-        What the file says; of DICOM, the geometry alone counts.
+        The header of the volume. For DICOM, only its geometry is meaningful.
     checksum
-        Of the voxels as they are stored, without reading them: other voxels have another.
+        A text that differs if the stored voxels differ. It is known without reading the voxels.
     kind
-        Where the voxels are: in a zip's member, in a file, or in a series of DICOM files.
+        The place of the voxels: ``zip`` for a member of a zip, ``file`` for a file, ``dicom`` for a
+        series of DICOM files.
     slices
-        Of DICOM, in their order.
+        For DICOM, the slices in their order; empty otherwise.
     """
 
     seriesuid: str
@@ -49,51 +51,52 @@ class Scan:
 
     @property
     def source(self) -> str:
-        """Where the voxels are, for messages."""
+        """The place of the voxels, for messages."""
         return f"{self.archive}: {self.member}" if self.kind == "zip" else str(self.path)
 
     @property
     def path(self) -> Path:
-        """The voxels' file, or the series' folder; means nothing of a scan in a zip."""
+        """The path of the voxels' file or of the series' folder. It has no meaning for a zip."""
         return self.archive / self.member
 
 
 def stamp(path: Path) -> str:
-    """Tell a file's content from another's without reading it.
+    """Make a text that identifies the content of a file, without reading the file.
 
     Parameters
     ----------
     path
-        The file.
+        The path of the file.
 
     Returns
     -------
     stamp
-        Its name, size and time of change: enough where files are not forged.
+        The name, the size and the time of the last change. This is enough unless someone forges
+        the time.
     """
     status = path.stat()
     return f"{path.name} of {status.st_size} bytes at {status.st_mtime_ns}"
 
 
 def sort_scans(scans: Iterable[Scan], place: Path) -> list[Scan]:
-    """Bring scans into order, each of them once.
+    """Sort scans by their series UIDs, and refuse two scans with the same one.
 
     Parameters
     ----------
     scans
-        In any order.
+        The scans, in any order.
     place
-        Where they were found, for the message.
+        The archive or folder of the scans, for the error message.
 
     Returns
     -------
     scans
-        In the order of their series UIDs.
+        The scans, in the order of their series UIDs.
 
     Raises
     ------
     ValueError
-        If a series UID comes twice.
+        If two scans have the same series UID.
     """
     in_order = sorted(scans, key=lambda scan: scan.seriesuid)
     for one, other in pairwise(in_order):
@@ -104,19 +107,20 @@ def sort_scans(scans: Iterable[Scan], place: Path) -> list[Scan]:
 
 
 def refuse_swapped(voxels_of: Mapping[P, P], place: Path) -> None:
-    """Raise if a header names voxels that are another scan's.
+    """Refuse a header that names the voxels of another scan.
 
     Parameters
     ----------
     voxels_of
-        The voxels' file, by the header that names it.
+        For the path of each header, the path of the file with the voxels that it names.
     place
-        Where they were found, for the message.
+        The archive or folder of the scans, for the error message.
 
     Raises
     ------
     ValueError
-        If two headers name one file, or a header names the file that is called as another header.
+        If two headers name the same file, or a header names a file that has the name of another
+        header.
     """
     header_of: dict[P, P] = {}
     stems = {header.with_suffix("") for header in voxels_of}
@@ -135,40 +139,40 @@ def refuse_swapped(voxels_of: Mapping[P, P], place: Path) -> None:
 
 
 def is_clutter(path: PurePath) -> bool:
-    """Whether a file or member is a system's own, beside or in place of what it is named after.
+    """Tell whether an operating system has added a file or member. Such files are no scans.
 
     Parameters
     ----------
     path
-        Relative to where scans are looked for.
+        The path, relative to the folder or archive in which scans are searched.
 
     Returns
     -------
-    bool
-        True for what is hidden (macOS's ``._*`` too) and what is in ``__MACOSX``.
+    is_clutter
+        True for hidden files, which include ``._*`` of macOS, and for files in ``__MACOSX``.
     """
     return any((p.startswith(".") and p != "..") or p == "__MACOSX" for p in path.parts)
 
 
 def to_hu(voxels: NDArray[np.generic], source: str) -> NDArray[np.int16]:
-    """Convert stored voxels to int16 HU: integers as they are, floats rounded.
+    """Convert voxels to int16 HU. Floats are rounded.
 
     Parameters
     ----------
     voxels
-        Any shape, any real type or byte order.
+        The voxels in HU, of any shape, real type and byte order.
     source
-        Where they came from, for the message.
+        The name of the place of the voxels, for the error message.
 
     Returns
     -------
     hu
-        int16 of the same shape; `voxels` itself where it is that already.
+        The voxels, int16 of the same shape. This is `voxels` itself if it is int16 already.
 
     Raises
     ------
     ValueError
-        If a value is not finite or beyond int16.
+        If a value is not finite or does not fit int16.
     """
     if voxels.dtype.kind == "i" and voxels.dtype.itemsize <= 2:
         return voxels.astype(np.int16, copy=False)

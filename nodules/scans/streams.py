@@ -1,7 +1,7 @@
-"""Bytes, however they are stored: plain, or as one deflate, zlib or gzip stream.
+"""Reads bytes that are stored plainly or in one deflate, zlib or gzip stream.
 
-A source is read front to back. Of a plain file, what is passed over is never read; a compressed
-one must be inflated, but no more of it than a piece is in memory.
+A source is read from front to back. Skipped bytes of a plain file are never read from the disk.
+Those of a compressed file must be inflated, but only a piece at a time is in memory.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-# Inflates LUNA16's voxels more than twice as fast as zlib, to the same bytes.
+# isal inflates LUNA16's voxels more than twice as fast as zlib, with the same result.
 from isal import isal_zlib
 
-# Pieces about as large as a processor's cache inflate fastest.
+# Inflating is fastest in pieces that are about as large as the cache of a processor.
 _PIECE_BYTES = 1 << 19
 _COMPRESSED_PIECE_BYTES = 1 << 18
 _SKIPPED_BYTES = 1 << 17
@@ -23,28 +23,28 @@ RAW_DEFLATE, ZLIB, GZIP = -15, 15, 31
 
 
 class DamagedError(Exception):
-    """Compressed bytes that cannot be inflated, or whose checksum disagrees."""
+    """Raised if compressed bytes cannot be inflated, or do not have their checksum."""
 
 
 class Source(Protocol):
-    """Bytes read front to back."""
+    """Bytes that are read from front to back."""
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer of bytes; gives how many there were, fewer only at the end."""
+        """Fill a buffer of bytes; return the number of bytes, which is smaller only at the end."""
 
     def skip(self, count: int) -> int:
-        """Pass over bytes; gives how many there were, fewer only at the end."""
+        """Skip bytes; return the number of bytes, which is smaller only at the end."""
 
 
 class Plain:
-    """A stretch of a file.
+    """The bytes of one part of a file.
 
     Parameters
     ----------
     file
-        Open for reading, unbuffered.
+        The file, open for reading without a buffer.
     start, size
-        The stretch, bytes.
+        The offset of the part in the file, and its size, bytes.
     """
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
@@ -53,7 +53,7 @@ class Plain:
         file.seek(start)
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer of bytes; gives how many there were, fewer only at the end."""
+        """Fill a buffer of bytes; return the number of bytes, which is smaller only at the end."""
         wanted = buffer[: self._left]
         done = 0
         while done < len(wanted) and (count := self._file.readinto(wanted[done:])):  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ class Plain:
         return done
 
     def skip(self, count: int) -> int:
-        """Pass over bytes without reading them; gives how many there were."""
+        """Skip bytes without reading them; return the number of bytes."""
         count = min(count, self._left)
         self._file.seek(count, 1)
         self._left -= count
@@ -70,22 +70,23 @@ class Plain:
 
 
 class Inflated:
-    """What a compressed source holds.
+    """The inflated bytes of a compressed source.
 
     Parameters
     ----------
     compressed
-        Where the compressed bytes come from.
+        The source of the compressed bytes.
     window_bits
-        `RAW_DEFLATE`, or `ZLIB` or `GZIP`, streams that have a checksum of their own. gzip's may
-        follow one another, which makes one content.
+        The format of the stream: `RAW_DEFLATE`, `ZLIB` or `GZIP`. The last two have a checksum,
+        which is verified. Several gzip streams one after the other count as one.
     exact
-        Whether nothing may follow the stream.
+        Whether bytes after the stream are an error.
 
     Raises
     ------
     DamagedError
-        By any method, where the stream is damaged or ends early; at its end, for what follows.
+        Raised by all methods if the stream is damaged or ends too early. With `exact`, also if
+        bytes follow the stream.
     """
 
     def __init__(self, compressed: Source, window_bits: int, exact: bool = False) -> None:
@@ -98,7 +99,7 @@ class Inflated:
         self._is_done = False
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer of bytes; gives how many there were, fewer only at the end."""
+        """Fill a buffer of bytes; return the number of bytes, which is smaller only at the end."""
         done = 0
         while done < len(buffer) and (piece := self._piece(len(buffer) - done)):
             buffer[done : done + len(piece)] = piece
@@ -106,14 +107,14 @@ class Inflated:
         return done
 
     def skip(self, count: int) -> int:
-        """Pass over bytes, inflating them; gives how many there were."""
+        """Inflate bytes and skip them; return the number of bytes."""
         done = 0
         while done < count and (piece := self._piece(count - done)):
             done += len(piece)
         return done
 
     def _piece(self, most: int) -> bytes:
-        """Up to `most` bytes; none at the end."""
+        """Give up to `most` inflated bytes. There are none only at the end."""
         while not self._inflate.eof or self._has_next_stream():
             # After an empty piece the inflater may still hold output, so the end of input alone
             # is not the end of the stream.
@@ -136,7 +137,7 @@ class Inflated:
         return b""
 
     def _has_next_stream(self) -> bool:
-        """Whether a gzip stream has ended and another follows, which is then begun."""
+        """Tell whether another gzip stream follows the one that has ended; if so, begin it."""
         if self._window_bits != GZIP:
             return False
         rest = self._inflate.unused_data
@@ -148,19 +149,20 @@ class Inflated:
 
 
 class Checksummed:
-    """A source whose bytes must have a checksum; all are read, those passed over too.
+    """A source whose bytes must have a checksum. Skipped bytes are read too.
 
     Parameters
     ----------
     source
-        Where the bytes come from.
+        The source of the bytes.
     crc
-        The CRC-32 of all of them.
+        The CRC-32 that all bytes together must have.
 
     Raises
     ------
     DamagedError
-        At the end, if they have another; before, if the source does.
+        Raised by all methods at the end of the bytes if they have another checksum, and earlier if
+        the source raises it.
     """
 
     def __init__(self, source: Source, crc: int) -> None:
@@ -170,7 +172,7 @@ class Checksummed:
         self._skipped = memoryview(bytearray(_SKIPPED_BYTES))
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer of bytes; gives how many there were, fewer only at the end."""
+        """Fill a buffer of bytes; return the number of bytes, which is smaller only at the end."""
         done = self._source.readinto(buffer)
         self._crc = isal_zlib.crc32(buffer[:done], self._crc)
         if done < len(buffer) and self._crc != self._expected_crc:
@@ -179,7 +181,7 @@ class Checksummed:
         return done
 
     def skip(self, count: int) -> int:
-        """Pass over bytes, reading them; gives how many there were."""
+        """Read bytes and skip them; return the number of bytes."""
         done = 0
         while done < count and (piece := self.readinto(self._skipped[: count - done])):
             done += piece
@@ -195,16 +197,17 @@ def open_file(
     Parameters
     ----------
     path
-        The file.
+        The path of the file.
     compression
-        How all that is behind `start` is packed; its content is wanted, and nothing may follow.
+        The format of the stream that begins at `start`: ``zlib``, ``gzip``, or empty for bytes that
+        are not compressed. Nothing may follow a compressed stream.
     start
-        Where to begin, bytes into the file.
+        The offset in the file at which to begin, bytes.
 
     Yields
     ------
     source
-        The bytes.
+        The bytes, inflated.
     """
     with path.open("rb", buffering=0) as file:
         source = Plain(file, start, max(path.stat().st_size - start, 0))

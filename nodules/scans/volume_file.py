@@ -1,4 +1,4 @@
-"""Scans in a single file, or in a header with its voxels beside it: MetaImage, NIfTI and NRRD."""
+"""Describes scans in MetaImage, NIfTI and NRRD: a single file, or a header and a file of voxels."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ _LOCAL_LINE = b"ElementDataFile"
 
 
 def volume_ending(path: Path) -> str:
-    """Give which of `ENDINGS` a file has, in small letters; empty if none."""
+    """Give the ending of a file, in lower case, if it is one of `ENDINGS`, otherwise ``""``."""
     name = path.name.lower()
     return next((ending for ending in ENDINGS if name.endswith(ending)), "")
 
 
 def volume_scan(folder: Path, path: Path) -> Scan:
-    """Describe the scan of one file, reading no voxels.
+    """Describe the scan in one file, without reading voxels.
 
     Parameters
     ----------
     folder
         The folder whose scans are listed.
     path
-        The file, or the header with its voxels beside it, anywhere below the folder.
+        The path of the file below the folder. It contains the voxels, or is a header that names
+        the file of the voxels.
 
     Returns
     -------
     scan
-        Named as the file is, without its ending.
+        The scan. Its series UID is the file's name without its ending.
 
     Raises
     ------
     ValueError
-        If the header is malformed, or its voxels are missing or cannot be as many as it says.
+        If the header is malformed, or the file of the voxels is missing or has a wrong size.
     """
     ending = volume_ending(path)
     with path.open("rb") as file:
@@ -50,7 +51,7 @@ def volume_scan(folder: Path, path: Path) -> Scan:
     header = _HEADER_OF[ending](path, head)
     voxels = path
     if header.data_file != path.name:
-        # A link to a header may lie apart from the voxels.
+        # If the header is a link, the voxels may be in the folder of its target.
         beside = (path.with_name(header.data_file), path.resolve().with_name(header.data_file))
         voxels = next((place for place in beside if place.is_file()), beside[0])
         if not voxels.is_file():
@@ -71,7 +72,7 @@ def volume_scan(folder: Path, path: Path) -> Scan:
 
 
 def _metaimage(path: Path, head: bytes) -> Header:
-    # What follows LOCAL are voxels.
+    # The voxels follow the line ElementDataFile = LOCAL.
     key = head.find(_LOCAL_LINE)
     end = head.find(b"\n", max(key, 0)) if key >= 0 else len(head)
     text = head[: end if end >= 0 else len(head)]

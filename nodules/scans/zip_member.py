@@ -1,7 +1,7 @@
-"""Members of a zip as they lie in its file: local header, payload, and the source that reads it.
+"""Reads members of a zip from its file: their local headers and their content.
 
-Format: PKWARE's APPNOTE.TXT 6.3. `zipfile` reads the central directory, but no voxels: it inflates
-slowly, and stops where a member's stated size ends.
+The format is that of PKWARE's APPNOTE.TXT 6.3. `zipfile` is used for the central directory, but not
+for voxels: it inflates slowly, and stops at the stated size of a member even if there is more.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from typing import BinaryIO, NamedTuple
 from nodules.scans.streams import RAW_DEFLATE, ZLIB, Checksummed, Inflated, Plain, Source
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH4xIIIHH")
-# General purpose bits: what they say of the member, its sizes and its name.
+# General purpose bits: the member is encrypted, its sizes follow it, its name is in UTF-8.
 ENCRYPTED, SIZES_FOLLOW, UTF8 = 0x1, 0x8, 0x800
 
 
 def member_path(info: zipfile.ZipInfo) -> PurePosixPath:
-    """Give a member's path as it is meant: some Windows tools write backslashes.
+    """Give the path of a member. Backslashes, which some Windows tools write, become slashes.
 
     Parameters
     ----------
     info
-        Of the member.
+        The entry of the member in the central directory.
 
     Returns
     -------
     path
-        Below the archive's root, unless the name leads elsewhere.
+        The path, relative to the root of the archive unless the name is absolute.
     """
     return PurePosixPath(info.orig_filename.replace("\\", "/"))
 
 
 class LocalHeader(NamedTuple):
-    """What a member's own header says, and where its payload starts.
+    """The content of a member's local header, and the place of its payload.
 
     Parameters
     ----------
     name
-        Of the member.
+        The name of the member.
     flags, method
-        Its general purpose bits, and how it is packed.
+        The general purpose bits and the compression method.
     crc, packed_bytes, unpacked_bytes
-        Of the payload. By the flags or by the zip64 extension, they may stand elsewhere instead.
+        The CRC-32 and the sizes of the payload, bytes. If a flag says so, or with the zip64
+        extension, they are not valid here, and the right values are elsewhere.
     payload_start
-        Offset in the archive.
+        The offset of the payload in the archive, bytes.
     """
 
     name: str
@@ -66,19 +67,19 @@ def read_local_header(file: BinaryIO, info: zipfile.ZipInfo) -> LocalHeader:
     Parameters
     ----------
     file
-        The archive.
+        The archive, open for reading.
     info
-        What its directory says of the member.
+        The entry of the member in the central directory.
 
     Returns
     -------
     header
-        As it stands there, whether or not the directory agrees.
+        The local header. It may disagree with the central directory.
 
     Raises
     ------
     zipfile.BadZipFile
-        If there is none where the directory says.
+        If there is no local header at the offset that the central directory gives.
     """
     start = max(info.header_offset, 0)
     file.seek(start)
@@ -95,23 +96,23 @@ def read_local_header(file: BinaryIO, info: zipfile.ZipInfo) -> LocalHeader:
 def open_payload(
     file: BinaryIO, info: zipfile.ZipInfo, payload_start: int, exact: bool = False
 ) -> Source:
-    """Give what a member holds, inflated where it is packed; its checksum is not looked at.
+    """Give the content of a member, inflated if it is compressed. The checksum is not verified.
 
     Parameters
     ----------
     file
-        The archive, open for as long as the source is read.
+        The archive. It must stay open while the source is read.
     info
-        Of a member that is stored or deflated.
+        The entry of the member in the central directory. The member must be stored or deflated.
     payload_start
-        As `read_local_header` gives it.
+        The offset of the payload in the archive, from `read_local_header`.
     exact
-        Whether a packed member must end where its deflate stream does.
+        Whether bytes after the end of the deflate stream are an error.
 
     Returns
     -------
     source
-        The member's bytes, however many they are.
+        The bytes of the member. Their number may differ from the stated size.
     """
     plain = Plain(file, payload_start, info.compress_size)
     if info.compress_type == zipfile.ZIP_DEFLATED:
@@ -126,16 +127,16 @@ def open_member(archive: Path, member: str, is_zlib: bool) -> Iterator[Source]:
     Parameters
     ----------
     archive
-        The zip.
+        The path of the zip.
     member
-        Name in it.
+        The name of the member.
     is_zlib
-        Whether the member is a zlib stream (``.zraw``), whose content is wanted.
+        Whether the member is a zlib stream (``.zraw``) that should be inflated.
 
     Yields
     ------
     source
-        The bytes; a deflated member's checksum is verified at their end.
+        The bytes. If the member is deflated, its checksum is verified at the end of the bytes.
 
     Raises
     ------
@@ -153,23 +154,23 @@ def open_member(archive: Path, member: str, is_zlib: bool) -> Iterator[Source]:
     with archive.open("rb", buffering=0) as file:
         source = open_payload(file, info, read_local_header(file, info).payload_start)
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            # Of a stored member, this would read what is passed over.
+            # For a stored member, the checksum would mean to read skipped bytes, too.
             source = Checksummed(source, info.CRC)
         yield Inflated(source, ZLIB) if is_zlib else source
 
 
 def refuse_encrypted(info: zipfile.ZipInfo) -> None:
-    """Refuse a member that needs a password, for which zipfile would ask by a RuntimeError.
+    """Refuse an encrypted member. For such members, `zipfile` would raise a RuntimeError.
 
     Parameters
     ----------
     info
-        Of the member.
+        The entry of the member in the central directory.
 
     Raises
     ------
     NotImplementedError
-        If it is encrypted.
+        If the member is encrypted.
     """
     if info.flag_bits & ENCRYPTED:
         msg = f"{info.filename} with encryption"
@@ -177,19 +178,19 @@ def refuse_encrypted(info: zipfile.ZipInfo) -> None:
 
 
 def packed_otherwise(archive: Path, error: NotImplementedError) -> str:
-    """Say what helps where a member is packed in a way that this library does not read.
+    """Make the error message for a member that this library cannot read, with a remedy.
 
     Parameters
     ----------
     archive
-        The zip.
+        The path of the zip.
     error
-        What this module or `zipfile` says of it.
+        The error that this module or `zipfile` raised.
 
     Returns
     -------
     msg
-        One line that names the archive.
+        The message, one line that names the archive.
     """
     return (
         f"{archive}: Expected members stored or packed with Deflate. Received: {error}; unpack it "

@@ -1,1 +1,1 @@
-"""Where data come from: what ``data.source`` in params.yaml names."""
+"""The sources of the data, of which ``data.source`` in ``params.yaml`` names one."""

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     from nodules.download.retry import Patience
-    from nodules.sources.zenodo import Zenodo
+    from nodules.sources.verify import verify
     from nodules.sources.zenodo_pins import ask_and_pin, read_registry
 
     folder: Path = options.folder
@@ -85,11 +85,13 @@ def _verify(options: argparse.Namespace) -> None:
     if options.base_url is not None:
         unpinned = targets.keys() - read_registry(options.registry).keys()
         ask_and_pin(sorted(unpinned), options.registry, options.base_url, Patience())
-    # Verifying downloads nothing, so nothing is written to the scratch folder.
-    findings = Zenodo(registry=options.registry, scratch=folder).verify(targets)
+    findings = verify(options.registry, targets)
     for finding in findings:
         print(finding)
     wrong = [finding.name for finding in findings if finding.status != "ok"]
     if wrong:
-        msg = f"{folder}: Expected every archive with its pinned md5. Received otherwise: {wrong}"
+        msg = (
+            f"{folder}: Expected every archive with its pinned md5. Received: {wrong} missing or "
+            "with another md5"
+        )
         raise ValueError(msg)

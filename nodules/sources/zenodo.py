@@ -1,4 +1,8 @@
-"""LUNA16 from Zenodo: whole files, resumed, checked against their pins, moved in atomically."""
+"""Downloads LUNA16 from Zenodo.
+
+A download goes on after an interruption, and a file is moved to its target only when it is whole
+and has its pinned checksum.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from nodules.download.disk import (
     extract_member,
@@ -19,8 +22,9 @@ from nodules.download.disk import (
     require_disk,
     same_file_system,
 )
-from nodules.download.fetch import Remote, bytes_missing, fetch
+from nodules.download.fetch import fetch
 from nodules.download.lock import exclusive
+from nodules.download.part import Remote, bytes_missing
 from nodules.download.retry import Patience, StoppedError
 from nodules.sources.archive_check import check_archive
 from nodules.sources.zenodo_pins import Pin, ask_and_pin, check_names, read_registry
@@ -33,47 +37,7 @@ TABLES = {
     "annotations_excluded.csv": ("evaluationScript.zip", "annotations/annotations_excluded.csv"),
     "seriesuids.csv": ("evaluationScript.zip", "annotations/seriesuids.csv"),
 }
-"""Where each table comes from: a file of the record and, where that is an archive, the member."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What `Zenodo.verify` found of one file.
-
-    Parameters
-    ----------
-    name
-        Of the file on Zenodo.
-    path
-        Where it should be.
-    expected
-        What is pinned.
-    received
-        What is there; None where it is missing.
-    """
-
-    name: str
-    path: Path
-    expected: Pin
-    received: Pin | None
-
-    @property
-    def status(self) -> Literal["ok", "missing", "differs"]:
-        """What came of the comparison."""
-        if self.received is None:
-            return "missing"
-        return "ok" if self.received == self.expected else "differs"
-
-    def __str__(self) -> str:
-        if self.received is None:
-            return f"missing  {self.name}: expected {self.path}"
-        if self.status == "ok":
-            return f"ok       {self.name}: md5 {self.received.md5}"
-        return (
-            f"differs  {self.name}: expected md5 {self.expected.md5} "
-            f"({self.expected.size:,} bytes), received md5 {self.received.md5} "
-            f"({self.received.size:,} bytes) in {self.path}"
-        )
+"""For each table, the file on Zenodo that has it and, if that is an archive, the member in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +47,16 @@ class Zenodo:
     Parameters
     ----------
     registry
-        JSON file of pinned sizes and checksums; written at first use.
+        The JSON file of pinned sizes and checksums. It is written at the first use.
     scratch
-        Folder where downloads grow, and may be gone on with after any interruption. It may be
-        deleted whenever nothing downloads.
+        The folder of unfinished downloads, which go on after an interruption. It may be deleted
+        when no download is running.
     base_url
-        Where ``/api/records/<id>`` is found.
+        The address below which ``/api/records/<id>`` is found.
     connections
-        How many files to download at once.
+        The number of files that are downloaded at the same time.
     patience
-        Time limits and retries.
+        The time limits and the retries.
     """
 
     registry: Path
@@ -102,26 +66,26 @@ class Zenodo:
     patience: Patience = field(default_factory=Patience)
 
     def download(self, targets: Mapping[str, Path], ahead: Iterable[str] = ()) -> None:
-        """Download files, a few at once, and move each in when it is whole and right.
+        """Download files, a few at the same time, and move each to its target when it is whole.
 
-        A target that is there and right already is left alone. A subset's archive is checked in
-        full (`nodules.sources.archive_check.check_archive`) before it is moved in.
+        A target that already has the right content is left unchanged. The archive of a subset is
+        checked in full (`nodules.sources.archive_check.check_archive`) before it is moved.
 
         Parameters
         ----------
         targets
-            Where each file is to go, by its name on Zenodo.
+            The path of each file, by its name on Zenodo.
         ahead
-            Names wanted soon: connections that `targets` leave idle fill their part files in
-            `scratch` for as long as this call lasts. Failures there are only logged.
+            The names of files that will be needed soon. While this call lasts, connections that
+            `targets` do not need download them into `scratch`. Failures of these are only logged.
 
         Raises
         ------
         ConnectionError
-            If Zenodo cannot be reached, or gives up on a file. What arrived is kept.
+            If Zenodo cannot be reached, or too many tries fail. What has arrived is kept.
         ValueError
-            If a name is unknown or not in its record; if a size or checksum is not what was
-            pinned, or a file not what its checksum says; or if an archive is refused.
+            If a name is unknown or not in its record, a size or checksum is not the pinned one, a
+            file does not have its checksum, or an archive is refused.
         OSError
             If the disk has no room for what is missing of `targets` and `ahead` together.
         """
@@ -143,19 +107,19 @@ class Zenodo:
         _raise_first(wanted)
 
     def download_tables(self, targets: Mapping[str, Path]) -> None:
-        """Download tables, taking them out of their archives where Zenodo packs them.
+        """Download tables, and extract those that are in an archive on Zenodo.
 
         The archives stay in `scratch`.
 
         Parameters
         ----------
         targets
-            Where each table is to go, by its name: a key of `TABLES`.
+            The path of each table, by its name, which must be a key of `TABLES`.
 
         Raises
         ------
         ConnectionError, ValueError, OSError
-            As `download`.
+            In the same cases as `download`.
         """
         check_names(targets, TABLES)
         files = {}
@@ -169,23 +133,24 @@ class Zenodo:
                 extract_member(self.scratch / source, member, target)
 
     def adopt(self, folder: Path, targets: Mapping[str, Path]) -> None:
-        """Take files that are in `folder` already: by link, never by copy, if their md5 agrees.
+        """Use files that are already in a folder: make links to them, and never copies.
 
-        Asks Zenodo only for what is not pinned yet. Archives are checked as in `download`.
+        Zenodo is asked only for checksums that are not pinned yet. Archives are checked as in
+        `download`.
 
         Parameters
         ----------
         folder
-            Where they are, under their names on Zenodo.
+            The folder with the files, under their names on Zenodo.
         targets
-            Where each file is to go, by its name on Zenodo.
+            The path of the link to each file, by the file's name on Zenodo.
 
         Raises
         ------
         FileNotFoundError
-            If `folder` lacks a file.
+            If a file is not in `folder`.
         ValueError
-            If a file's md5 is not the pinned one, or an archive is refused.
+            If the md5 of a file is not the pinned one, or an archive is refused.
         """
         pins = self._pins(targets)
         for name, target in targets.items():
@@ -199,37 +164,6 @@ class Zenodo:
                 raise ValueError(msg)
             _check(name, source, threading.Event())
             logger.info("%s: adopted by %s", name, link_in(source, target))
-
-    def verify(self, targets: Mapping[str, Path]) -> list[Finding]:
-        """Hash what is there and compare it with the registry; asks nobody.
-
-        Parameters
-        ----------
-        targets
-            Where each file should be, by its name on Zenodo.
-
-        Returns
-        -------
-        findings
-            One a file, in the order of `targets`.
-
-        Raises
-        ------
-        ValueError
-            If a name is not pinned.
-        """
-        pinned = read_registry(self.registry)
-        findings = []
-        for name, path in targets.items():
-            if name not in pinned:
-                msg = (
-                    f"{self.registry}: Expected a checksum of {name}. Received: those of "
-                    f"{sorted(pinned)}; the first download from Zenodo pins them"
-                )
-                raise ValueError(msg)
-            received = Pin(path.stat().st_size, md5_of(path)) if path.is_file() else None
-            findings.append(Finding(name=name, path=path, expected=pinned[name], received=received))
-        return findings
 
     def _bring(self, remote: Remote, target: Path, stop: threading.Event) -> None:
         with exclusive(self._lock(remote.name), stop):

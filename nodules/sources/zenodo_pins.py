@@ -1,8 +1,8 @@
-"""Which Zenodo record holds which LUNA16 file, and what each file must be.
+"""Finds LUNA16's files in Zenodo's records, and pins their sizes and checksums.
 
-LUNA16 is split over two records. Zenodo's records API (``/api/records/<id>``) lists a record's
-files with sizes and md5 checksums. What it says the first time is *pinned* in a registry, a JSON
-file meant to be committed; any later difference is an error.
+LUNA16 is in two records. Zenodo's records API (``/api/records/<id>``) lists the files of a record
+with their sizes and md5 checksums. The first answer is *pinned*: it is kept in a registry, a JSON
+file that should be committed. Any later difference is an error.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from nodules.download.fetch import Remote
-from nodules.download.retry import Patience, get_json, without_secrets
+from nodules.download.json_document import get_json
+from nodules.download.part import Remote
+from nodules.download.retry import Patience, without_secrets
 from nodules.files import write_json
 
 _PART_1 = ["annotations.csv", "candidates_V2.zip", "evaluationScript.zip"]
@@ -26,13 +27,13 @@ _PART_2 = [f"subset{k}.zip" for k in range(7, 10)]
 RECORD_OF = dict.fromkeys(_PART_1, "3723295") | dict.fromkeys(_PART_2, "4121926")
 """The record of each file that the pipeline can use."""
 
-# Far more than any record may hold.
+# No record can hold a file of this size.
 _MAX_BYTES = 1 << 44
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file must be: its size in bytes and its md5 in hexadecimal digits."""
+    """The size that a file must have, in bytes, and its md5, 32 hexadecimal digits."""
 
     size: int
     md5: str
@@ -41,33 +42,33 @@ class Pin:
 def ask_and_pin(
     names: Iterable[str], registry: Path, base_url: str, patience: Patience
 ) -> dict[str, Remote]:
-    """Ask the records API where files are and what they must be, and pin what is new.
+    """Ask the records API for the addresses, sizes and checksums of files, and pin new ones.
 
-    All files of `RECORD_OF` in a record that is asked are pinned, not only `names`.
+    If a file of a record is asked for, all files of the record that are in `RECORD_OF` are pinned.
 
     Parameters
     ----------
     names
-        Keys of `RECORD_OF`.
+        The names of the files, keys of `RECORD_OF`.
     registry
-        JSON file of pins; written, atomically, if it gains any.
+        The JSON file of pins. If there are new pins, it is written again, completely or not at all.
     base_url
-        Where ``/api/records/<id>`` is found.
+        The address below which ``/api/records/<id>`` is found.
     patience
-        Time limits and retries.
+        The time limits and the retries.
 
     Returns
     -------
     remotes
-        What was asked for, by name.
+        The files that were asked for, by name.
 
     Raises
     ------
     ConnectionError
         If the API cannot be reached.
     ValueError
-        If a name is unknown or not in its record, if the reply is no record, or if a size or
-        checksum is not the pinned one.
+        If a name is unknown or not in its record, the reply is not a record, or a size or checksum
+        is not the pinned one.
     """
     names = list(names)
     check_names(names, RECORD_OF)
@@ -93,12 +94,12 @@ def read_registry(path: Path) -> dict[str, Pin]:
     Parameters
     ----------
     path
-        JSON file of pins.
+        The JSON file of pins.
 
     Returns
     -------
     pins
-        By file name; none if there is no registry yet.
+        The pins by the names of the files; empty if there is no registry yet.
 
     Raises
     ------
@@ -119,19 +120,19 @@ def read_registry(path: Path) -> dict[str, Pin]:
 
 
 def check_names(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a name that is not among those known.
+    """Refuse unknown names.
 
     Parameters
     ----------
     names
-        To look at.
+        The names to check.
     known
-        All that are valid.
+        All valid names.
 
     Raises
     ------
     ValueError
-        Naming it and them.
+        If a name is unknown. The message names it and all valid names.
     """
     known = sorted(known)
     for name in names:
@@ -158,7 +159,7 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
 
 
 def _files_in(document: object, url: str) -> dict[str, Remote]:
-    """Read a record's list of files, of those that `RECORD_OF` knows."""
+    """Read the list of files of a record. Files that are not in `RECORD_OF` are left out."""
     record: Any = document
     shown = without_secrets(url)
     try:
@@ -181,7 +182,7 @@ def _files_in(document: object, url: str) -> dict[str, Remote]:
 
 
 def _size_in(size: object) -> int:
-    # True is an int, too; 1e999 is infinite.
+    # This also refuses True, which is an int to Python, and 1e999, which JSON reads as infinity.
     if type(size) is not int or not 0 < size <= _MAX_BYTES:
         msg = f"size {size!r} is no number of bytes from 1 to {_MAX_BYTES:,}"
         raise ValueError(msg)

@@ -1,1 +1,1 @@
-"""Training a network, resumed after an interruption."""
+"""Trains a network, and goes on after an interruption."""

@@ -1,13 +1,13 @@
-"""Random changes of training patches, with labels that move along exactly.
+"""Changes training patches at random, and moves their labels with them exactly.
 
-A change is an affine map about the patch's centre, (size - 1) / 2: a point p of the patch goes to
-``matrix @ (p - centre) + centre + shift``. A nodule's centre goes where that map sends it, and its
-diameter grows with the square root of the area's growth, so that under shear it stays the diameter
-of the disc with the ellipse's area.
+A change of place is an affine map about the patch's centre, (size - 1) / 2: a point p of the patch
+goes to ``matrix @ (p - centre) + centre + shift``. The same map moves a nodule's centre. The
+nodule's diameter is multiplied by the square root of the map's determinant: if shear makes an
+ellipse of a disc, the diameter is that of the disc with the ellipse's area.
 
-The values change after the places: an offset of the whole patch, as scanners differ in calibration,
-and noise. Air that came into view gets noise like all else, so that no network can tell it by its
-constancy.
+The values are changed after the places. The whole patch gets one offset, because scanners differ in
+calibration, and each pixel gets noise. Air that comes into view gets noise too: otherwise a network
+could recognise it because it is constant.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far patches may change.
+    """The largest changes of a patch.
 
     Parameters
     ----------
     rotation_deg
-        Largest rotation either way.
+        The largest angle of rotation, degrees, in both directions.
     shift
-        Largest shift either way, a share of the patch's side, along x and y each.
+        The largest shift along x and along y, as a share of the patch's side, in both directions.
     shear_deg
-        Largest shear either way.
+        The largest angle of shear, degrees, in both directions.
     zoom
-        Largest change of scale, the same along x and y so that discs stay discs.
+        The largest change of scale, relative to 1, in both directions. The scale is the same along
+        x and y, so that discs stay discs.
     flips
-        Whether to mirror left-right and up-down, each by a coin.
+        Whether to mirror patches left to right and top to bottom, each with probability 1/2.
     jitter_hu
-        Largest offset of a patch's values either way; 0 for none.
+        The largest offset of a patch's values, HU, in both directions; 0 for none.
     noise_hu
-        Standard deviation of the Gaussian noise of each pixel; 0 for none.
+        The standard deviation of the Gaussian noise of each pixel, HU; 0 for none.
     """
 
     rotation_deg: float
@@ -59,18 +60,18 @@ class Augmentation:
         Parameters
         ----------
         rng
-            Where the randomness comes from.
+            The source of all randomness.
         count
-            How many maps.
+            The number of maps.
         size_px
-            Side of the patches.
+            The side of the patches, pixels.
 
         Returns
         -------
         matrices
-            Shape (count, 2, 2), acting on columns (x, y).
+            The matrices of the maps, shape (count, 2, 2). They act on columns (x, y).
         shifts_px
-            Shape (count, 2), ordered x, y.
+            The shifts of the maps, pixels, shape (count, 2), ordered x, y.
         """
         angle = np.deg2rad(rng.uniform(-self.rotation_deg, self.rotation_deg, count))
         shear = np.tan(np.deg2rad(rng.uniform(-self.shear_deg, self.shear_deg, count)))
@@ -85,19 +86,20 @@ class Augmentation:
     def add_noise(
         self, rng: np.random.Generator, images_hu: NDArray[np.int16]
     ) -> NDArray[np.int16]:
-        """Change the values of patches, by an offset and noise, not their places.
+        """Add an offset to each patch and noise to each pixel.
 
         Parameters
         ----------
         rng
-            Where the randomness comes from; untouched where both changes are off.
+            The source of all randomness. Nothing is drawn from it if both changes are off.
         images_hu
-            int16 of shape (N, depth, size, size).
+            The patches, int16 HU of shape (N, depth, size, size).
 
         Returns
         -------
         noisy_hu
-            int16 of the same shape, rounded; what would leave int16 stays at its end.
+            The changed patches, int16 HU of the same shape. Values are rounded, and values beyond
+            int16 are set to its least or largest value.
         """
         if not (self.jitter_hu or self.noise_hu):
             return images_hu
@@ -115,28 +117,29 @@ class Augmentation:
 def move_patches(
     images_hu: NDArray[np.int16], matrices: Floats, shifts_px: Floats
 ) -> NDArray[np.int16]:
-    """Apply one map to each patch, by linear interpolation; what comes into view is air.
+    """Apply one map to each patch, by linear interpolation. What comes into view is air.
 
     Parameters
     ----------
     images_hu
-        int16 of shape (N, depth, size, size).
+        The patches, int16 HU of shape (N, depth, size, size).
     matrices, shifts_px
-        From `Augmentation.draw`.
+        The N maps, from `Augmentation.draw`.
 
     Returns
     -------
     moved_hu
-        int16 of the same shape.
+        The moved patches, int16 HU of the same shape.
     """
     center = (images_hu.shape[-1] - 1) / 2
-    # Reading goes backwards, from an output pixel to where it came from, in (row, column) order.
+    # SciPy needs the inverse maps, from output pixels to input pixels, in (row, column) order.
     backward = np.linalg.inv(matrices)[:, ::-1, ::-1]
     starts = center - np.einsum("nij,nj->ni", backward, center + shifts_px[:, ::-1])
     moved_hu = np.empty_like(images_hu)
     for patch, out, matrix, start in zip(images_hu, moved_hu, backward, starts, strict=True):
         for level in range(len(patch)):
-            # Into the result, which it rounds for: a third faster than by way of floats.
+            # SciPy rounds and writes into the result. This takes a third less time than to go by
+            # way of floats.
             ndimage.affine_transform(
                 patch[level], matrix, start, order=1, cval=AIR_HU, output=out[level]
             )
@@ -151,16 +154,16 @@ def move_labels(
     Parameters
     ----------
     x_y_diameter_px
-        Shape (N, 3), in patch pixels.
+        The x and y of each centre and the diameter, in patch pixels, shape (N, 3).
     matrices, shifts_px
-        From `Augmentation.draw`.
+        The N maps, from `Augmentation.draw`.
     size_px
-        Side of the patches.
+        The side of the patches, pixels.
 
     Returns
     -------
     moved_px
-        Shape (N, 3).
+        The moved x, y and diameter, in patch pixels, shape (N, 3).
     """
     center = (size_px - 1) / 2
     moved_px = np.empty_like(x_y_diameter_px)

@@ -1,4 +1,4 @@
-"""Examples in batches: shuffled and changed for training, in their order for validation."""
+"""Makes batches of examples: shuffled and augmented for training, in their order for validation."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 class BatchSource(Protocol):
-    """Images, targets and weights of batches 0 to its length - 1."""
+    """A source of batches, numbered from 0. Each batch has images, targets and weights."""
 
     def __len__(self) -> int:
         """Give the number of batches."""
 
     def __getitem__(self, batch: int, /) -> Batch:
-        """Give one of them."""
+        """Give the images, targets and weights of one batch."""
 
 
 class ShuffledBatches:
-    """Training batches: shuffled and changed anew each epoch, always alike for the same seed.
+    """Training batches, shuffled and augmented anew in each epoch.
+
+    The same seed always gives the same batches.
 
     Parameters
     ----------
     examples
-        Of the training part.
+        The examples of the training part.
     batch_size
-        Patches a batch; the last of an epoch may have fewer.
+        The number of patches in a batch. The last batch of an epoch may have fewer.
     augmentation
-        Random changes of the patches, or None.
+        The random changes of the patches; None for no changes.
     seed
-        Of the shuffling and the augmentation.
+        The seed of the shuffling and the augmentation.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class ShuffledBatches:
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0."""
+        """Shuffle the examples for an epoch. The first epoch is 0."""
         self._epoch = epoch
         rng = np.random.default_rng([self._seed, epoch, 0])
         self._order = rng.permutation(len(self._examples.images_hu))
@@ -73,19 +75,19 @@ class ShuffledBatches:
 
 
 def in_order(examples: Examples, batch_size: int) -> list[Batch]:
-    """Cut examples into batches, in their order.
+    """Divide examples into batches, in their order.
 
     Parameters
     ----------
     examples
-        To cut.
+        The examples to divide.
     batch_size
-        Patches a batch; the last may have fewer.
+        The number of patches in a batch. The last batch may have fewer.
 
     Returns
     -------
     batches
-        Images, targets and weights of each.
+        The images, targets and weights of each batch.
     """
     starts = range(0, len(examples.images_hu), batch_size)
     parts = [slice(start, start + batch_size) for start in starts]

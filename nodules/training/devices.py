@@ -1,15 +1,17 @@
-"""Several devices and hosts that share each batch of a training.
+"""Trains on several devices and hosts, which share each batch.
 
-Each batch is split evenly: every device takes as many rows, computes its gradient, and all take the
-step of the gradients' mean, so that the result is that of one device up to the order of sums. What
-does not divide evenly is padded with rows that weigh nothing. It is another only where a network
-normalises over the batch (`resnet`, `efficientnet`), each device of TensorFlow by its own share, in
-which padding counts, and where gradients are clipped: each device of TensorFlow clips its own.
+Each batch is split evenly. Every device computes the gradient of its own rows, and all devices take
+the same step, by the mean of the gradients. If a batch cannot be split evenly, rows with weight 0
+are added to it. The result is that of one device, up to the order of sums, with two exceptions in
+TensorFlow. A network that normalises over the batch (`resnet`, `efficientnet`) does so on each
+device by that device's rows, and the added rows count too. If gradients are clipped, each device
+clips its own.
 
-TensorFlow shares among the devices of one process, by ``tf.distribute.MirroredStrategy``. JAX also
-shares among processes, on one host or several, by ``keras.distribution.DataParallel``: each process
-runs the same code with Keras's own variables set, ``KERAS_DISTRIBUTION_JOB_ADDRESSES``,
-``KERAS_DISTRIBUTION_NUM_PROCESSES`` and ``KERAS_DISTRIBUTION_PROCESS_ID``.
+TensorFlow shares batches among the devices of one process, with ``tf.distribute.MirroredStrategy``.
+JAX also shares them among processes, on one host or several, with
+``keras.distribution.DataParallel``. Each process runs the same code, with Keras's own environment
+variables set: ``KERAS_DISTRIBUTION_JOB_ADDRESSES``, ``KERAS_DISTRIBUTION_NUM_PROCESSES`` and
+``KERAS_DISTRIBUTION_PROCESS_ID``.
 """
 
 from __future__ import annotations
@@ -26,24 +28,23 @@ import numpy as np
 from nodules.training.batches import Batch, BatchSource
 
 _PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
-# Batches.
-_READ_AHEAD = 4
+_BATCHES_AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Devices:
-    """Who shares each batch.
+    """The devices and processes that share each batch.
 
     Parameters
     ----------
     per_process
-        Devices that each process uses.
+        The number of devices that each process uses.
     processes
-        How many processes share each batch.
+        The number of processes that share each batch.
     process
-        Which of them this one is, from 0. Only process 0 should write files.
+        The number of this process; the first is 0. Only process 0 should write files.
     scope
-        Gives the context in which the model must be built and trained.
+        A function that gives the context in which the model must be built and trained.
     """
 
     per_process: int = 1
@@ -57,13 +58,14 @@ class Devices:
         Parameters
         ----------
         batches
-            The same in every process. Read anew each epoch, once
+            The whole batches, the same in every process. They are read anew in each epoch, after
             ``fit`` has told its callbacks that the epoch begins.
 
         Returns
         -------
         share
-            For ``fit``: this process's part of each batch; all of it where there is one device.
+            This process's part of each batch, in a form that ``fit`` takes. With one process, this
+            is the whole batch.
         """
         share = Share(batches, self)
         return _stream(share) if keras.backend.backend() == "tensorflow" else share
@@ -72,9 +74,10 @@ class Devices:
 class Share(keras.utils.PyDataset):  # type: ignore[misc]
     """One process's part of each batch, of a size that its devices can split evenly.
 
-    Padding repeats a batch's first row with weight 0, and the other weights grow so that the
-    batch's loss, a sum over its rows' number, stays the same. In an epoch's reported means such a
-    batch counts for at most one row a device more than it has.
+    If a batch cannot be split evenly, its first row is repeated with weight 0. The loss is a sum
+    divided by the number of rows, so the other weights are made larger, and the loss stays the
+    same. In the reported means of an epoch, such a batch counts for at most one row per device more
+    than it has.
     """
 
     def __init__(self, batches: BatchSource, devices: Devices) -> None:
@@ -99,11 +102,11 @@ class Share(keras.utils.PyDataset):  # type: ignore[misc]
         return images[own], targets[own], weights[own]
 
 
-def _stream(share: Share) -> Any:  # noqa: ANN401 (of TensorFlow, which need not be there)
-    """Read a share ahead, in a thread.
+def _stream(share: Share) -> Any:  # noqa: ANN401 (a type of TensorFlow, which may not be installed)
+    """Read a share ahead in a thread.
 
-    Keras would do the same, but leave tf.data to tune itself: measured on two cores, its tuner
-    then held up the end of every other epoch for most of a second.
+    Keras would do the same, but with tf.data's automatic tuning. Measured on two cores, the tuning
+    delayed the end of every other epoch by most of a second.
     """
     import tensorflow as tf
 
@@ -116,28 +119,30 @@ def _stream(share: Share) -> Any:  # noqa: ANN401 (of TensorFlow, which need not
     return (
         tf.data.Dataset.from_generator(batches, output_signature=signature)
         .apply(tf.data.experimental.assert_cardinality(len(share)))
-        .prefetch(_READ_AHEAD)
+        .prefetch(_BATCHES_AHEAD)
         .with_options(untuned)
     )
 
 
 def find_devices(count: int) -> Devices:
-    """Take this host's devices, and join the other processes that the environment names.
+    """Choose this host's devices, and join the other processes that the environment names.
 
     Parameters
     ----------
     count
-        Devices of each process: GPUs where there are any, else CPU devices.
+        The number of devices of each process. They are GPUs if the host has any, otherwise CPU
+        devices.
 
     Returns
     -------
     devices
-        Ready to train with.
+        The devices and processes to train with.
 
     Raises
     ------
     ValueError
-        If there are fewer devices, or several processes without JAX.
+        If the host has fewer devices, or the environment names several processes and the backend is
+        not JAX.
     """
     backend = keras.backend.backend()
     if backend != "jax" and _PROCESSES in os.environ:
@@ -173,7 +178,7 @@ def _jax_devices(count: int) -> Devices:
         for process in range(jax.process_count())
         for device in jax.local_devices(process_index=process)[:count]
     ]
-    # Keras shards data of tf.data by itself; ours come in shares already.
+    # Keras would divide a tf.data dataset among the processes, but `Share` has done so already.
     sharing = keras.distribution.DataParallel(devices=taken, auto_shard_dataset=False)
     return Devices(count, jax.process_count(), jax.process_index(), sharing.scope)
 

@@ -1,4 +1,4 @@
-"""Stopping a training that gets no better, and finding the epoch that was best."""
+"""Stops a training that does not improve, and finds the best epoch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from nodules.training.resume import TrainingState
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
-    """Follows the epochs' losses, and stops where ``val_loss`` has not become lower for too long.
+    """Stops a training if ``val_loss`` has not become lower for too many epochs.
 
-    `keras.callbacks.EarlyStopping` cannot be taken up again, and knows nothing of plain losses.
-    Where weights are averaged, this must come before `keras.callbacks.SwapEMAWeights`: then the
-    best weights are those that were validated, the averaged ones. Without validation no epoch is
-    better than the last, and none stops the training.
+    `keras.callbacks.EarlyStopping` cannot go on after an interruption, and does not know plain
+    losses. If weights are averaged, this callback must come before
+    `keras.callbacks.SwapEMAWeights`, so that the best weights are those that were validated: the
+    averaged ones. Without validation, the last epoch counts as the best, and the training never
+    stops early.
 
     Parameters
     ----------
     state
-        Its curves, best epoch and best weights are brought up to date at the end of each epoch.
+        The state of the training. Its curves, best epoch and best weights are updated at the end of
+        each epoch.
     patience
-        Epochs without a lower ``val_loss`` before training stops.
+        The number of epochs without a lower ``val_loss`` after which training stops.
     """
 
     def __init__(self, state: TrainingState, patience: int) -> None:
@@ -39,7 +41,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         self._validated = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Take in one epoch's losses."""
+        """Add the losses of one epoch to the state, and stop the training if it is over."""
         state = self._state
         row = plain_losses({name: float(value) for name, value in (logs or {}).items()})
         refuse_infinite(row, epoch)

@@ -1,4 +1,4 @@
-"""Patches with what a network should say of them."""
+"""Pairs patches with the targets that a network is trained on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from nodules.networks.task import Task
 
 @dataclass(frozen=True)
 class Examples:
-    """Patches with what a network should say of them.
+    """Patches with their targets and weights.
 
     Parameters
     ----------
     images_hu
-        int16 of shape (N, depth, size, size); or what a model without its frozen part takes.
+        The patches, int16 HU of shape (N, depth, size, size). For a model without its frozen part,
+        what that part makes of the patches.
     targets
-        float32 of shape (N, 1), 0 or 1, or (N, 3), x_px, y_px, diameter_px.
+        float32. For the classifier, shape (N, 1): 1 for a nodule, otherwise 0. For the localizer,
+        shape (N, 3): x, y and diameter in patch pixels.
     weights
-        float32 of shape (N,): how much each patch counts in the loss.
+        The weight of each patch in the loss, float32 of shape (N,).
     """
 
     images_hu: NDArray[Any]
@@ -39,18 +41,18 @@ def make_examples(
     Parameters
     ----------
     images_hu
-        int16 of shape (N, depth, size, size).
+        The patches, int16 HU of shape (N, depth, size, size).
     index
-        Their N rows in the patches' index.
+        The patches' N rows of the index.
     task
-        ``classifier`` or ``localizer``; the latter takes positives only.
+        ``classifier`` or ``localizer``. The localizer takes positive patches only.
     balanced
-        Whether both classes should weigh the same in all.
+        Whether the weights of each class have the same sum.
 
     Returns
     -------
     examples
-        Ready to train or validate on.
+        The patches with their targets and weights.
     """
     if task == "localizer":
         targets = index[["x_px", "y_px", "diameter_px"]].to_numpy(np.float32)

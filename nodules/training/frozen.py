@@ -1,4 +1,4 @@
-"""Run the frozen part of a network once for each patch, not once an epoch."""
+"""Runs the frozen part of a network once for each patch, instead of once in every epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _BATCH = 64
 
 
 def split_at_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
-    """Cut a network behind the last layer up to which training changes nothing.
+    """Split a network into a first part that training does not change, and the rest.
+
+    The first part is as long as possible.
 
     Parameters
     ----------
@@ -23,8 +25,9 @@ def split_at_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model] | Non
     Returns
     -------
     frozen, rest
-        Models that share the layers of `model`, so that training `rest` trains it. None if nothing
-        before the cut would have weights: then there is nothing worth saving.
+        The two parts. They share the layers of `model`, so training `rest` trains `model`. None is
+        returned if no layer of the first part would have weights: running it once would then save
+        no time.
     """
     if not any(_is_frozen(layer) for layer in model.layers):
         return None
@@ -37,34 +40,36 @@ def split_at_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model] | Non
         try:
             return frozen, keras.Model(layer.output, model.outputs)
         except ValueError:
-            # Another way leads around this layer.
+            # Some data reach the output without passing through this layer.
             continue
     return None
 
 
 def features_of(frozen: keras.Model, images_hu: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Compute what a frozen part makes of patches.
+    """Compute the outputs of the frozen part for patches.
 
     Parameters
     ----------
     frozen
-        From `split_at_frozen`.
+        The frozen part, from `split_at_frozen`.
     images_hu
-        int16 of shape (N, depth, size, size).
+        The patches, int16 HU of shape (N, depth, size, size).
 
     Returns
     -------
     features
-        float32 of shape (N, ...), read-only, in a scratch file (in ``$TMPDIR``) that has no name
-        and ends with the process: in memory as far as there is room.
+        The outputs, float32 of shape (N, ...), read-only. They are mapped from a file in
+        ``$TMPDIR`` that has no name and is deleted when the process ends. The operating system
+        keeps it in memory if there is room.
     """
     count = len(images_hu)
     with tempfile.TemporaryFile() as scratch:
-        # Written, not mapped: a full disk is then an error, and no crash.
+        # The file is written and not mapped, so that a full disk raises an error. With a mapping,
+        # it would end the process.
         for start in tqdm(range(0, count, _BATCH), desc="frozen layers", disable=None):
             images = images_hu[start : start + _BATCH]
-            # Where TensorFlow shares among devices each computes the whole batch, and all follow
-            # each other in what comes back.
+            # If TensorFlow shares batches among devices, each device computes the whole batch here,
+            # and the results of all devices come back one after the other.
             batch = frozen.predict_on_batch(images)[: len(images)]
             scratch.write(batch.astype(np.float32).tobytes())
         scratch.flush()
@@ -76,6 +81,6 @@ def _is_frozen(layer: keras.layers.Layer) -> bool:
 
 
 def _gives_the_same_always(layer: keras.layers.Layer) -> bool:
-    # Variables that are no weights are the states of random numbers, as in dropout.
+    # Variables that are not weights are the states of random number generators, as in dropout.
     is_random = len(layer.variables) > len(layer.weights)
     return not is_random and (not layer.weights or not layer.trainable)

@@ -1,8 +1,8 @@
-"""What training minimises, and the plain loss that all such choices are compared by.
+"""Makes the loss that training minimises, and the plain loss that all runs are compared by.
 
 Whatever is minimised, ``val_loss`` is the plain loss of the task: binary cross-entropy for the
-classifier, mean absolute error in pixels for the localizer. So early stopping and learning curves
-mean the same for every choice, and compare between runs.
+classifier, mean absolute error in pixels for the localizer. Early stopping and learning curves
+therefore mean the same for every loss, and runs can be compared.
 """
 
 from __future__ import annotations
@@ -18,32 +18,35 @@ from nodules.networks.task import Task
 
 LocalizerLoss = Literal["mae", "huber", "heteroscedastic"]
 
-# What a network of the heteroscedastic loss takes its errors to be before it has learnt any: the
-# constant guess's.
+# The standard deviation that a network with the heteroscedastic loss predicts before training: that
+# of the errors of a constant guess.
 _FIRST_SD_PX = 5.0
-# Log variances beyond stay there (an sd of 0.007 or 150 px): an output that is learnt by heart
-# would otherwise weigh without bound.
+# Log variances are clipped at -10 and 10, standard deviations of 0.007 and 150 px. Otherwise the
+# weight of a patch that the network has learnt by heart would grow without bound.
 _LOG_VARIANCE_LIMIT = 10.0
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What to minimise.
+    """The choice of the loss that training minimises.
 
     Parameters
     ----------
     label_smoothing
-        Of the classifier: how far targets move from 0 and 1 towards 1/2; 0 leaves them.
+        For the classifier: the share of the way that targets are moved from 0 or 1 towards 1/2; 0
+        for none.
     focal_gamma
-        Of the classifier: cross-entropy is weighed by (1 - p)^gamma, p the probability given to the
-        truth (Lin et al., "Focal loss for dense object detection", ICCV 2017); 0 leaves it.
+        For the classifier: the cross-entropy of each patch is multiplied by (1 - p)^gamma, where p
+        is the probability that the network gives to the true class (Lin et al., "Focal loss for
+        dense object detection", ICCV 2017). With 0, it is left unchanged.
     localizer
-        ``mae``: mean absolute error. ``huber``: squared below ``huber_delta_px`` and absolute
-        above. ``heteroscedastic``: the negative log likelihood of a normal distribution whose
-        variance the network predicts too (Kendall and Gal, "What uncertainties do we need in
-        Bayesian deep learning for computer vision?", NeurIPS 2017).
+        For the localizer. ``mae`` is the mean absolute error. ``huber`` is the Huber loss: errors
+        below `huber_delta_px` are squared, and larger ones are absolute. ``heteroscedastic`` is the
+        negative log likelihood of a normal distribution whose variance the network predicts too
+        (Kendall and Gal, "What uncertainties do we need in Bayesian deep learning for computer
+        vision?", NeurIPS 2017).
     huber_delta_px
-        Of the Huber loss, pixels.
+        The error at which the Huber loss changes from squared to absolute, pixels.
     """
 
     label_smoothing: float = 0.0
@@ -52,7 +55,7 @@ class Loss:
     huber_delta_px: float = 1.0
 
     def is_plain(self, task: Task) -> bool:
-        """Tell whether what is minimised is the plain loss of the task."""
+        """Tell whether the loss that is minimised is the plain loss of the task."""
         if task == "classifier":
             return not (self.label_smoothing or self.focal_gamma)
         return self.localizer == "mae"
@@ -66,12 +69,12 @@ def make_loss(task: Task, loss: Loss) -> Any:  # noqa: ANN401 (Keras has no type
     task
         ``classifier`` or ``localizer``.
     loss
-        What to minimise.
+        The choice of the loss.
 
     Returns
     -------
     function
-        As `keras.Model.compile` takes it.
+        The loss function, in a form that `keras.Model.compile` takes.
     """
     if task == "classifier":
         if loss.focal_gamma:
@@ -87,26 +90,27 @@ def make_loss(task: Task, loss: Loss) -> Any:  # noqa: ANN401 (Keras has no type
 
 
 def make_plain_metric(task: Task) -> Any:  # noqa: ANN401 (as above)
-    """Make the task's plain loss as a metric named ``plain``."""
+    """Make the plain loss of the task as a Keras metric with the name ``plain``."""
     if task == "classifier":
         return keras.metrics.BinaryCrossentropy(name="plain")
-    # Of the first three outputs: the heteroscedastic network has three more.
+    # Keras's own metric would not do: the heteroscedastic network has three more outputs.
     return keras.metrics.MeanMetricWrapper(_absolute_error, name="plain")
 
 
 def plain_losses(logs: dict[str, float]) -> dict[str, float]:
-    """Name an epoch's losses so that ``loss`` and ``val_loss`` are always the task's plain ones.
+    """Rename the losses of an epoch so that ``loss`` and ``val_loss`` are always the plain losses.
 
     Parameters
     ----------
     logs
-        From Keras, whose ``loss`` is what is minimised; with ``plain`` where that is another.
+        The losses of an epoch from Keras, by name. ``loss`` is the loss that is minimised. If it is
+        not the plain loss, there is also ``plain``.
 
     Returns
     -------
     row
-        Where ``plain`` was, it is ``loss`` now, and what is minimised ``objective``; the same with
-        ``val_`` before them.
+        The losses under their new names. If there was ``plain``, it is now ``loss``, and the loss
+        that is minimised is ``objective``. Names with the prefix ``val_`` change in the same way.
     """
     if "plain" not in logs:
         return logs
@@ -116,26 +120,27 @@ def plain_losses(logs: dict[str, float]) -> dict[str, float]:
 
 
 def training_network(model: keras.Model, task: Task, loss: Loss) -> keras.Model:
-    """Make what is trained in a model's place.
+    """Make the network that is trained in place of a model.
 
     Parameters
     ----------
     model
-        From `nodules.networks.build.build_model`.
+        The model, from `nodules.networks.build.build_model`.
     task
         ``classifier`` or ``localizer``.
     loss
-        What to minimise.
+        The choice of the loss.
 
     Returns
     -------
     network
-        It shares the model's layers, so that training it trains the model, which is what is saved
-        and served, and knows nothing of losses and optimizers. It gives what the model gives; with
-        the heteroscedastic loss shape (batch, 6): the model's x_px, y_px and diameter_px, and the
-        logarithm of each one's variance in px².
+        A network that shares the layers of `model`, so training it trains `model`. The model itself
+        is what is saved and used later, without losses and optimizers. The outputs are those of
+        `model`. With the heteroscedastic loss, they have the shape (batch, 6): the model's x_px,
+        y_px and diameter_px, and the logarithms of their three variances in px².
     """
-    # Names, so that it is the same in every process, whatever was built before.
+    # Keras numbers unnamed models. With names, the network is the same in every process, whatever
+    # was built before.
     if task == "classifier" or loss.localizer != "heteroscedastic":
         return keras.Model(model.inputs, model.output, name="training")
     features = model.get_layer("relative").input
@@ -153,19 +158,19 @@ def training_network(model: keras.Model, task: Task, loss: Loss) -> keras.Model:
 
 
 def normal_nll(truth_px: Any, outputs: Any) -> Any:  # noqa: ANN401 (tensors of any backend)
-    """Negative log likelihood of a normal distribution, without its constant.
+    """Compute the negative log likelihood of a normal distribution, without its constant term.
 
     Parameters
     ----------
     truth_px
-        Shape (batch, 3).
+        The true x, y and diameter in patch pixels, shape (batch, 3).
     outputs
-        Shape (batch, 6), of `training_network`.
+        The outputs of the network from `training_network`, shape (batch, 6).
 
     Returns
     -------
     loss
-        Shape (batch,), averaged over x, y and diameter.
+        The loss of each patch, averaged over x, y and diameter, shape (batch,).
     """
     log_variance = ops.clip(outputs[:, 3:], -_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT)
     squared = ops.square(truth_px - outputs[:, :3])

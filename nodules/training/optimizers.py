@@ -1,4 +1,4 @@
-"""The optimizer, and how its learning rate goes over a training."""
+"""Makes the optimizer, and the schedule of its learning rate over a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Schedule = Literal["constant", "cosine"]
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A learning rate that rises in a line, then stays or falls along a cosine to 0.
+    """A learning rate that rises linearly, and then stays constant or falls along a cosine to 0.
 
     Parameters
     ----------
@@ -21,9 +21,10 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
     schedule
         ``constant`` or ``cosine`` (Loshchilov and Hutter, "SGDR", ICLR 2017, without restarts).
     warmup_steps
-        Of the rise: step ``k`` of them, from 0, has ``(k + 1) / warmup_steps`` of the peak.
+        The number of steps of the rise. At step ``k``, counted from 0, the learning rate is
+        ``(k + 1) / warmup_steps`` of the peak. 0 for no rise.
     total_steps
-        Of the training; the cosine reaches 0 after the last.
+        The number of steps of the whole training. The cosine reaches 0 after the last step.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
         self._total_steps = total_steps
 
     def __call__(self, step: Any) -> Any:  # noqa: ANN401 (a tensor of any backend)
-        """Give the learning rate of a step, counted from 0."""
+        """Give the learning rate of a step. The first step is 0."""
         step = ops.cast(step, "float32")
         rate = ops.full_like(step, self._peak)
         if self._schedule == "cosine":
@@ -67,32 +68,34 @@ def make_optimizer(
     ema_momentum: float = 0.0,
     gradient_clip_norm: float = 0.0,
 ) -> keras.optimizers.Optimizer:
-    """Make Adam, or AdamW where weights decay.
+    """Make the optimizer: Adam, or AdamW if weights decay.
 
     Parameters
     ----------
     model
-        What to train.
+        The model to train.
     learning_rate
-        At its highest.
+        The highest learning rate.
     weight_decay
-        Share of the weights, times the learning rate, taken off at each step (Loshchilov and
-        Hutter, "Decoupled weight decay regularization", ICLR 2019); biases and other vectors keep
-        theirs. 0 for none.
+        The share of the weights, multiplied by the learning rate, that each step subtracts from
+        them (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019). Biases and
+        other vectors do not decay. 0 for none.
     schedule, warmup_steps, total_steps
-        See `WarmUp`.
+        The schedule of the learning rate, as for `WarmUp`.
     ema_momentum
-        Of the exponential moving average of the weights: after each step the average keeps this
-        share of itself, and takes the rest from the weights. The optimizer holds the average
-        beside the weights, until `keras.callbacks.SwapEMAWeights` or the end of the training puts
-        it in their place. 0 for none.
+        The momentum of the exponential moving average of the weights. After each step, the new
+        average is ``ema_momentum`` times the old one, plus ``1 - ema_momentum`` times the weights.
+        The optimizer keeps the average beside the weights, until
+        `keras.callbacks.SwapEMAWeights` or the end of the training replaces the weights by it. 0
+        for no average.
     gradient_clip_norm
-        Largest norm of each variable's gradient: a longer one is made as short. 0 for none.
+        The largest norm of the gradient of each variable. A longer gradient is scaled down to it. 0
+        for no limit.
 
     Returns
     -------
     optimizer
-        Not yet built.
+        The optimizer. It has no variables yet.
     """
     rate: float | WarmUp = learning_rate
     if schedule != "constant" or warmup_steps:

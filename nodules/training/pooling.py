@@ -1,8 +1,8 @@
-"""A network that trains faster than its twin, because it pools before it adds biases.
+"""Makes a network train faster: it pools before it adds biases and rectifies.
 
-Adding a constant and rectifying keep the order of values: the largest of ``relu(x + b)`` is
-``relu(b + largest x)``, and the gradients are alike. After a 2 x 2 pooling that is a quarter of the
-work, the bias's gradient, a sum over all pixels, included.
+Adding a constant and rectifying keep the order of values. The largest of ``relu(x + b)`` is
+therefore ``relu(b + largest x)``, and the gradients are the same too. After a 2 x 2 pooling, both
+steps are a quarter of the work, and so is the gradient of the bias, which is a sum over all pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _POOLINGS = (layers.MaxPooling2D, layers.MaxPooling3D)
 
 
 def pool_first(model: keras.Model) -> keras.Model:
-    """Give a model in another form: what convolves, rectifies and pools, pools first.
+    """Make an equal model in which convolutions are pooled before the bias and the rectification.
 
     Parameters
     ----------
@@ -27,10 +27,11 @@ def pool_first(model: keras.Model) -> keras.Model:
     Returns
     -------
     same
-        It has the model's own weights, and gives the same but for rounding. Of no use but in
-        training: it does not know how to save itself.
+        A model with the same weights, whose outputs differ from those of `model` only by rounding.
+        It is for training only, since it cannot be saved.
     """
-    # A layer that is called again elsewhere has other readers too, which its output does not tell.
+    # Layers that are called twice are left alone: their output does not tell who reads the other
+    # call.
     once = {of["name"] for of in model.get_config()["layers"] if len(of["inbound_nodes"]) == 1}
     convolution_of = {
         id(pooling): layer
@@ -62,7 +63,7 @@ def _can_wait(layer: layers.Layer) -> bool:
 
 
 def _lone_pooling(model: keras.Model, layer: layers.Layer) -> layers.Layer | None:
-    """Give the pooling that alone reads a layer's output, or None."""
+    """Give the pooling layer if it is the only reader of a layer's output, otherwise None."""
     readers = [
         other
         for other in model.layers

@@ -1,4 +1,4 @@
-"""Training in half the bits on a GPU, with a model that knows nothing of it."""
+"""Makes a copy of a model for training on a GPU with numbers of half the size."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-# Before the first and from the last of these, numbers keep float32's digits: HU would lose theirs,
-# and outputs are what losses are made of.
+# These first and last layers compute in float32: HU need more digits than bfloat16 has, and so do
+# the outputs that losses are computed from.
 _FLOAT32_LAYERS = ("slices_last", "window", "clip", "probability", "relative", "x_y_diameter_px")
 
 
@@ -19,17 +19,17 @@ def has_gpu() -> bool:
 def mixed_copy(model: keras.Model) -> keras.Model:
     """Copy a model into one that computes in bfloat16 and keeps its weights in float32.
 
-    bfloat16 has float32's range, so that losses need no scaling, as they would in float16.
+    bfloat16 has the range of float32. Losses therefore need no scaling, unlike in float16.
 
     Parameters
     ----------
     model
-        From `nodules.networks.build.build_model`.
+        The model, from `nodules.networks.build.build_model`.
 
     Returns
     -------
     copy
-        With the same weights; its input and output are as before.
+        A model with the same weights, and with the same types of input and output.
     """
 
     def mixed(layer: keras.layers.Layer) -> keras.layers.Layer:

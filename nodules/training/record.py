@@ -1,4 +1,4 @@
-"""What a training ran on and how long it took: what its outputs, alike everywhere, cannot say."""
+"""Describes the machine, the software and the data of a training, for its record."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-# Patches hashed at a time: what is read from a memory map stays small.
+# Patches are hashed in pieces of so many, so that little of a memory map is read at once.
 _CHUNK = 4096
 
 
 def environment() -> dict[str, Any]:
-    """Describe machine and software as far as they decide a training's bits.
+    """Describe the machine and the software, as far as they decide the exact result of a training.
 
     Returns
     -------
     environment
-        ``python``, ``platform`` (system and architecture), ``processor`` (the model's name),
-        ``simd`` (the kinds of instructions that NumPy found), ``cores`` (that this process may
-        use), ``threads`` and ``cpu_isa`` (TensorFlow's and oneDNN's, None where not settled; see
-        `nodules.networks.compute`), ``devices`` (the backend's), ``backend`` and ``versions`` of
-        keras, numpy, scipy and the backend.
+        ``python``: its version. ``platform``: the system and the architecture. ``processor``: the
+        name of the model. ``simd``: the kinds of instructions that NumPy found. ``cores``: the
+        number of cores that this process may use. ``threads``: the number of TensorFlow's threads,
+        and ``cpu_isa``: the instructions that oneDNN may use; both are None if they are not set
+        (see `nodules.networks.compute`). ``devices``: the names of the backend's devices.
+        ``backend``: its name. ``versions``: those of keras, numpy, scipy and the backend.
     """
     backend: str = keras.backend.backend()
     return {
@@ -52,17 +53,17 @@ def environment() -> dict[str, Any]:
 
 
 def data_sha256(arrays: Iterable[NDArray[Any]]) -> str:
-    """Hash arrays with their shapes and types.
+    """Compute one SHA-256 of arrays, with their shapes and types.
 
     Parameters
     ----------
     arrays
-        In memory or mapped.
+        The arrays, in memory or memory-mapped.
 
     Returns
     -------
     digest
-        64 hexadecimal digits.
+        The SHA-256, 64 hexadecimal digits.
     """
     total = hashlib.sha256()
     for array in arrays:
@@ -73,7 +74,7 @@ def data_sha256(arrays: Iterable[NDArray[Any]]) -> str:
 
 
 def _cores() -> int:
-    # Not everywhere can a process be told which cores are its own.
+    # Only some systems can tell which cores a process may use.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

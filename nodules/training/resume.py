@@ -1,9 +1,11 @@
-"""Training that a killed process can take up again, to the same bits.
+"""Keeps the state of a training, so that a later process can go on after an interruption.
 
-After each epoch all that the rest of the training depends on is kept: the network's variables,
-where dropout's random numbers have got to among them, the optimizer's, the best weights so far and
-the curves. (`keras.callbacks.BackupAndRestore` keeps neither early stopping's state nor, as of
-Keras 3.15, the states of seed generators.) What batches hold follows from the seed and the epoch.
+The result is the same, bit for bit, as without the interruption. After each epoch, everything is
+kept that the rest of the training depends on: the variables of the network, which include the
+states of dropout's random number generators, the variables of the optimizer, the best weights so
+far and the curves. (`keras.callbacks.BackupAndRestore` keeps neither the state of early stopping
+nor, as of Keras 3.15, the states of random number generators.) The content of the batches depends
+only on the seed and the number of the epoch.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from nodules.jobs.checkpoint import Checkpoint, digest
 from nodules.jobs.code import code_digest
 from nodules.training.record import environment
 
-# What a network becomes is decided by how it is built, too.
+# The result of a training depends on the code that builds the network, too.
 CODE = code_digest("nodules.training.fit", "nodules.networks.build")
 
 Arrays = list[NDArray[Any]]
@@ -31,23 +33,24 @@ Arrays = list[NDArray[Any]]
 
 @dataclass
 class TrainingState:
-    """Where a training stands at the end of an epoch.
+    """The state of a training at the end of an epoch.
 
     Parameters
     ----------
     rows
-        The curves so far, one mapping an epoch.
+        The curves so far: for each epoch, its losses by name.
     best_epoch
-        That with the lowest ``val_loss``, from 1; the first of equals. Without validation the
-        last. 0 before any.
+        The number of the epoch with the lowest ``val_loss``, and the first one among equals. The
+        first epoch is 1. Without validation, this is the last epoch. Before the first epoch, it is
+        0.
     best_weights
-        The network's weights as they were validated then; none without validation.
+        The weights of the network that were validated in the best epoch; empty without validation.
     variables
-        The network's, those of random number generators included.
+        The variables of the network, including the states of random number generators.
     optimizer
-        The optimizer's variables, averages of weights among them.
+        The variables of the optimizer, including averages of weights.
     wall_time_s
-        Spent so far, in all processes that worked on it.
+        The time spent so far, seconds, in all processes that worked on the training.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -58,12 +61,12 @@ class TrainingState:
     wall_time_s: float = 0.0
 
     def is_over(self, epochs: int, patience: int) -> bool:
-        """Tell whether all epochs are done, or too many have passed since the best."""
+        """Tell whether all epochs are done, or `patience` epochs have passed since the best one."""
         done = len(self.rows)
         return done >= epochs or (done > 0 and done - self.best_epoch >= patience)
 
     def table(self) -> pd.DataFrame:
-        """Give the curves as a table with ``epoch`` from 1 as its first column."""
+        """Give the curves as a table. Its first column is ``epoch``, which counts from 1."""
         table = pd.DataFrame(self.rows)
         table.insert(0, "epoch", np.arange(1, len(table) + 1))
         return table
@@ -75,26 +78,28 @@ State = TypeVar("State", bound=TrainingState)
 def open_checkpoint(
     folder: Path, network: keras.Model, empty: State, *decisive: object
 ) -> tuple[Checkpoint, str, State]:
-    """Find where an earlier process left this very training.
+    """Find the state in which an earlier process left the same training.
+
+    Two trainings are the same if everything is equal that their result depends on: the layers and
+    the first values of the network, `decisive`, this library's code, the versions and the machine.
 
     Parameters
     ----------
     folder
-        For this training alone: what is in it of any other is removed.
+        A folder for this training alone. Results of other trainings in it are removed.
     network
-        Neither compiled nor trained; its layers and first values are part of what tells trainings
-        apart, as are this library's code, the versions and the machine.
+        The network, neither compiled nor trained.
     empty
         The state of a training before its first epoch.
     decisive
-        All else that decides how it ends; see `nodules.jobs.checkpoint.digest`.
+        Everything else that the result depends on, as `nodules.jobs.checkpoint.digest` takes it.
 
     Returns
     -------
     checkpoint, key
-        Where to keep it.
+        The checkpoint, and the key under which it keeps the state.
     state
-        At the last finished epoch; `empty` before any.
+        The state after the last finished epoch, or `empty` before the first epoch.
     """
     first = [value.tobytes() for value in _values(network.variables)]
     key = digest(CODE, environment(), network.to_json(), *first, *decisive)
@@ -105,14 +110,14 @@ def open_checkpoint(
 
 
 def restore(network: keras.Model, state: TrainingState) -> None:
-    """Bring a compiled network and its optimizer to where a training stands.
+    """Set the variables of a compiled network and its optimizer to a state.
 
     Parameters
     ----------
     network
-        As it was when the training began.
+        The network, compiled as it was when the training began.
     state
-        At the end of an epoch.
+        The state at the end of an epoch.
     """
     network.optimizer.build(network.trainable_variables)
     for variable, value in zip(network.variables, state.variables, strict=True):
@@ -122,16 +127,17 @@ def restore(network: keras.Model, state: TrainingState) -> None:
 
 
 class BackupState(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells at the end of each epoch how a training goes, and then keeps where it stands.
+    """Reports the curves of a training at the end of each epoch, and then stores its state.
 
     Parameters
     ----------
     state
-        Already brought up to date, but for variables and time, which this adds.
+        The state of the training. Another callback must have updated its curves, best epoch and
+        best weights; this one updates the variables and the time.
     on_epoch
-        Given the curves so far; None tells nobody.
+        A function that is called with the curves so far; None to report nothing.
     keep
-        Called then, to store the state; None stores nothing.
+        A function that is called next, to store the state; None to store nothing.
     """
 
     def __init__(
@@ -147,7 +153,7 @@ class BackupState(keras.callbacks.Callback):  # type: ignore[misc]
         self._since = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Tell, then keep."""
+        """Report the curves, and then store the state."""
         state = self._state
         now = time.monotonic()
         state.wall_time_s += now - self._since

@@ -1,4 +1,4 @@
-"""Learning curves for TensorBoard, as they grow."""
+"""Writes learning curves for TensorBoard after every epoch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import pandas as pd
 
 
 class TensorBoardLog:
-    """Writes each epoch's scalars where TensorBoard looks for them.
+    """Writes the scalars of each epoch to a file that TensorBoard reads.
 
-    TensorFlow itself writes the file, so that TensorBoard need not be installed; where there is no
-    TensorFlow either, nothing is written.
+    TensorFlow writes the file, so TensorBoard does not have to be installed. Without TensorFlow,
+    nothing is written.
 
     Parameters
     ----------
     folder
-        Of this run alone: emptied first, since a resumed training gives all its epochs again.
+        A folder for this run alone. It is deleted first, because a training that goes on after an
+        interruption writes all its epochs again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,12 +38,12 @@ class TensorBoardLog:
         self._write(wall_time=now, file_version="brain.Event:2")
 
     def write(self, history: pd.DataFrame) -> None:
-        """Add the epochs that are new.
+        """Write the epochs that have not been written yet.
 
         Parameters
         ----------
         history
-            All epochs so far: ``epoch`` and one column a scalar.
+            All epochs so far, one row each: the column ``epoch``, and one column for each scalar.
         """
         if self._writer is None:
             return

@@ -3,12 +3,13 @@
     python -m studies.real_patches train PATCHES.npz --out FOLDER [--architecture resnet ...]
     python -m studies.real_patches score FOLDER OTHER.npz [--json FILE]
 
-`train` shares the patches among ten folds in a ring (see `studies.real_patches.data`) and trains
-ten networks of each architecture, each on all folds but two neighbours. A fold is tested on the
-mean of the networks that have not seen it, two of each architecture, at the threshold with the best
-F1 on its two neighbours, each of these scored by the networks that have seen neither it nor the
-tested fold. So what is tested has had no part in the training, nor in the threshold. `score` takes
-the mean of all networks, at the threshold with the best F1 on the scores of the cross-validation.
+`train` divides the patches into ten folds (see `studies.real_patches.data`), which form a ring, and
+trains ten networks of each architecture. Each network is trained on all folds but two neighbours. A
+fold is scored by the mean of the networks that were not trained on it, two of each architecture.
+Its threshold is the one with the best F1 on its two neighbours. For this, each neighbour is scored
+by the networks that were trained neither on it nor on the tested fold. A tested patch therefore has
+had no part in the training or the threshold. `score` uses the mean of all networks, and the
+threshold with the best F1 on the scores of the cross-validation.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Scans and tables from a folder that the user has: LUNA16, whole or in part, or others."""
+"""Takes scans and tables from a folder of the user: LUNA16, all of it or a part, or other scans."""

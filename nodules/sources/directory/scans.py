@@ -1,10 +1,11 @@
-"""The scans of a folder that the user has, by subset.
+"""Finds the scans in a folder of the user, and the subset of each scan.
 
-The folder holds, as deep as you like and behind links too, any of
+The folder may contain the following, in folders at any depth, and behind links too:
 
-- ``subset{k}.zip``, as LUNA16 publishes them (``subset0 (1).zip`` and the like are the same);
-- scans in any other format that `nodules.scans.folder` reads: below a folder named ``subset{k}``,
-  or anywhere if LUNA16 has the scan, which then goes to its official subset.
+- archives ``subset{k}.zip`` as LUNA16 publishes them, also under names such as ``subset0 (1).zip``;
+- scans in any other format that `nodules.scans.folder` reads. A scan below a folder named
+  ``subset{k}`` belongs to that subset. A scan elsewhere must be one of LUNA16's, and belongs to its
+  official subset.
 """
 
 from __future__ import annotations
@@ -26,30 +27,30 @@ _SUBSET = re.compile(r"subset[ _-]?([0-9])", re.IGNORECASE)
 
 @dataclass(kw_only=True)
 class FoundScans:
-    """The scans of a folder by subset: in one archive, or loose.
+    """The scans of a folder. A subset is either in one archive, or its scans are loose.
 
     Parameters
     ----------
     archives
-        Subset to its zip.
+        The archive of each subset.
     loose
-        Subset to the scans outside of archives, by series UID.
+        For each subset, the scans that are not in an archive, by series UID.
     """
 
     archives: dict[int, Path] = field(default_factory=dict)
     loose: dict[int, dict[str, Scan]] = field(default_factory=dict)
 
     def subsets(self) -> list[int]:
-        """Which subsets are there, in order."""
+        """Give the numbers of the subsets, in order."""
         return sorted(self.archives.keys() | self.loose.keys())
 
     def scans(self) -> list[Scan]:
-        """List every scan; reads the archives' directories and headers.
+        """List all scans. The directories and headers of the archives are read.
 
         Returns
         -------
         scans
-            In the order of their series UIDs.
+            The scans, in the order of their series UIDs.
 
         Raises
         ------
@@ -76,20 +77,20 @@ def find_scans(folder: Path) -> FoundScans:
     Parameters
     ----------
     folder
-        As the module says.
+        A folder as described at the top of this module.
 
     Returns
     -------
     found
-        Archives and loose scans by subset.
+        The archives and the loose scans, by subset.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If a subset or one of its loose scans comes twice, a loose scan's subset cannot be told, or
-        a scan cannot be read.
+        If a subset has several archives, or has loose scans beside an archive, or a loose scan is
+        there twice, has no known subset or cannot be read.
     """
     if not folder.is_dir():
         msg = f"data.directory: Expected a folder with scans and tables. Received: {folder}"
@@ -107,7 +108,7 @@ def find_scans(folder: Path) -> FoundScans:
                 )
                 raise ValueError(msg)
     official = official_scans().set_index("seriesuid")["subset"]
-    # What other zips hold, tables' finder says.
+    # If other zips contain scans, `nodules.sources.directory.tables` warns of them.
     for scan in scans_folder.find_scans(folder, taken=zips):
         subset = _subset_of(scan, official)
         if subset in found.archives:
@@ -121,7 +122,7 @@ def find_scans(folder: Path) -> FoundScans:
 
 
 def _hold_the_same(one: Path, other: Path) -> bool:
-    """Whether two archives are copies: of the same scans with the same checksums."""
+    """Tell whether two archives are copies: they contain the same scans with equal checksums."""
     contents = [
         [(scan.seriesuid, scan.header, scan.checksum) for scan in list_scans(path)]
         for path in (one, other)

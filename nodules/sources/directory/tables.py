@@ -1,8 +1,9 @@
-"""The tables of a folder that the user has, wherever they are in it.
+"""Finds and reads the tables in a folder of the user.
 
-``annotations.csv``, ``annotations_excluded.csv``, ``candidates_V2.csv``, ``seriesuids.csv`` and
-``patients.csv`` (seriesuid, patient; needed for scans that are not LUNA16's): in the folder itself,
-else anywhere below it, also in zips such as LUNA16's ``candidates_V2.zip`` and
+The tables are ``annotations.csv``, ``annotations_excluded.csv``, ``candidates_V2.csv``,
+``seriesuids.csv`` and ``patients.csv``. The last has the columns ``seriesuid`` and ``patient``, and
+is needed only for scans that are not LUNA16's. A table is searched in the folder itself, and if it
+is not there, anywhere below it, also in zips such as LUNA16's ``candidates_V2.zip`` and
 ``evaluationScript.zip``.
 """
 
@@ -33,14 +34,16 @@ def find_tables(folder: Path, archives: set[Path]) -> dict[str, TablePath]:
     Parameters
     ----------
     folder
-        As the module says.
+        The folder.
     archives
-        Zips of scans, which are not looked into. Others that hold scans are named in a warning.
+        The archives of scans, in which no tables are searched. A warning names other zips that
+        contain scans.
 
     Returns
     -------
     path_of
-        By the name of each table; where none was found, where it should be.
+        The path of each table, by its name. For a table that was not found, this is the path where
+        it should be.
 
     Raises
     ------
@@ -63,19 +66,22 @@ def read_found(path: TablePath, name: str) -> pd.DataFrame:
     Parameters
     ----------
     path
-        From `find_tables`.
+        The path of the table, from `find_tables`.
     name
-        Of the table.
+        The name of the table, a key of `nodules.luna16.tables.SCHEMAS`.
 
     Returns
     -------
     table
-        As `nodules.luna16.tables.read_table`.
+        The table, as `nodules.luna16.tables.read_table` gives it.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        As that; also if the zip that holds it is damaged.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        In the same cases as `nodules.luna16.tables.read_table`, and if the table is in a damaged
+        zip.
     """
     with _named(path):
         return read_table(path, SCHEMAS[name])
@@ -83,7 +89,7 @@ def read_found(path: TablePath, name: str) -> pd.DataFrame:
 
 @contextmanager
 def _named(path: TablePath) -> Iterator[None]:
-    """Name what is read where its zip turns out to be damaged, or encrypted."""
+    """Name the table in the error if its zip is damaged or encrypted."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -92,7 +98,7 @@ def _named(path: TablePath) -> Iterator[None]:
 
 
 def _in_zip(path: Path) -> list[tuple[str, zipfile.Path]]:
-    """List the tables in a zip; warn if it holds scans, which are not read from there."""
+    """List the tables in a zip by name. Warn if it contains scans, because they are not read."""
     try:
         with zipfile.ZipFile(path) as opened:
             names = [n for n in opened.namelist() if not is_clutter(PurePosixPath(n))]

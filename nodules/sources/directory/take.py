@@ -1,4 +1,7 @@
-"""Taking what a folder holds: archives by link, other scans packed, and the tables of them all."""
+"""Takes the scans and tables of a folder of the user.
+
+Archives are linked, other scans are packed into an archive, and tables are checked and written.
+"""
 
 from __future__ import annotations
 
@@ -31,27 +34,27 @@ Action = Literal["error", "report"]
 
 
 def take_archive(folder: Path, subset: int, implausible: Action, out: Path) -> None:
-    """Make ``subset{k}.zip`` of what the folder holds.
+    """Make the archive of one subset from the scans in a folder.
 
-    An archive is checked as one from Zenodo is, and taken by hard link where the file system allows
-    it, copied where not; other scans are packed.
+    If the folder has the archive, it is checked like one from Zenodo. It is then taken as a hard
+    link if the file system allows it, and copied otherwise. Loose scans are packed.
 
     Parameters
     ----------
     folder
-        As `nodules.sources.directory.scans` says.
+        A folder of scans, as `nodules.sources.directory.scans` describes it.
     subset
-        Which one.
+        The number of the subset.
     implausible
-        What to do with a scan that can be no CT of a chest, as
+        What to do if a scan cannot be a CT of a chest, as for
         `nodules.scans.plausible.check_plausible`.
     out
-        The archive to make, whole or not at all.
+        The archive to write, completely or not at all.
 
     Raises
     ------
     FileNotFoundError
-        If the folder holds nothing of that subset.
+        If the folder has no scan of the subset.
     ValueError
         If an archive, a header or its voxels are malformed, or a scan is implausible.
     """
@@ -73,7 +76,7 @@ def take_archive(folder: Path, subset: int, implausible: Action, out: Path) -> N
 
 
 def _refuse_overlap(folder: Path, out: Path) -> None:
-    """Raise if what the pipeline writes would lie in the folder, and be found there."""
+    """Raise an error if the pipeline writes below the folder, and would find its own files."""
     own, outs = folder.resolve(), out.resolve()
     if own == outs or own in outs.parents:
         msg = (
@@ -110,33 +113,35 @@ def _read_loose(scans: Sequence[Scan], subset: int, implausible: Action) -> Iter
 def take_tables(
     folder: Path, subsets: Sequence[int], absent_scans: Action, implausible: Action, out: Path
 ) -> None:
-    """Check the folder's tables and write those of the scans that it holds.
+    """Check the tables of a folder, and write them with the rows of the scans in the folder.
 
-    What can be told of the scans without their voxels is checked too: what is wrong is better known
-    now than when all have been packed.
+    The scans are checked too, as far as this is possible without their voxels. Otherwise a fault
+    would be found only when all scans have been packed.
 
     Parameters
     ----------
     folder
-        As `nodules.sources.directory.scans` and `nodules.sources.directory.tables` say.
+        A folder of scans and tables, as `nodules.sources.directory.scans` and
+        `nodules.sources.directory.tables` describe it.
     subsets
-        Those that must be there.
+        The numbers of the subsets that must be in the folder.
     absent_scans
-        What to do where a table names a scan that the folder does not hold: ``error``, or
-        ``report``: leave those rows out, count them in ``tables.json`` and log the counts.
+        What to do if a table names a scan that is not in the folder. ``error`` raises an error.
+        ``report`` leaves such rows out, counts them in ``tables.json`` and logs the counts.
     implausible
-        As for `take_archive`.
+        What to do if a scan cannot be a CT of a chest, as for `take_archive`.
     out
-        The folder to write to: the tables of `nodules.luna16.tables.SCHEMAS`, and ``tables.json``
-        with the rows kept and left out.
+        The folder to write to. It receives the tables of `nodules.luna16.tables.SCHEMAS`, and
+        ``tables.json`` with the numbers of rows kept and left out.
 
     Raises
     ------
     FileNotFoundError
-        If the folder, a subset or a table is missing.
+        If the folder, a subset or a table is missing. Also if a table names a scan that is not in
+        the folder and `absent_scans` is ``error``.
     ValueError
-        If a table is malformed, or names a scan that is unknown or (with ``error``) absent; or a
-        scan's header is.
+        If a table or the header of a scan is malformed, a scan is implausible or has no row in
+        ``seriesuids.csv``, or a table names an unknown scan.
     """
     _refuse_overlap(folder, out)
     found = find_scans(folder)

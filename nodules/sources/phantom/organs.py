@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from nodules.scans.geometry import AIR_HU
-from nodules.sources.phantom.anatomy import Floats, Torso
 from nodules.sources.phantom.exact import bell, cosine, hypot, sine
 from nodules.sources.phantom.paint import Axes, Volume
+from nodules.sources.phantom.torso import Floats, Torso
 
 
 def paint_organs(rng: np.random.Generator, torso: Torso, axes: Axes, lung_hu: float) -> Volume:

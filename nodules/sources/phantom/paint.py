@@ -122,7 +122,7 @@ class _Shape:
     shift_xyz_mm: NDArray[np.float64]
 
     def depth_mm(self, dx: Volume, dy: Volume, dz: Volume) -> Volume:
-        """Depth below the surface at broadcastable offsets from the centroid."""
+        """Give the depth below the surface, mm, at offsets from the centroid, mm."""
         offsets = (dx - self.shift_xyz_mm[0], dy - self.shift_xyz_mm[1], dz - self.shift_xyz_mm[2])
         rows = (self.rotation / self.axes_mm[:, None]).astype(np.float32)
         unit = [(offsets[0] * r[0] + offsets[1] * r[1]) + offsets[2] * r[2] for r in rows]
