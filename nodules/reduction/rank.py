@@ -117,13 +117,14 @@ def rank_candidates(
     )
     places = pd.concat([own, theirs], ignore_index=True)[["seriesuid", *COORDINATES]]
     # Where LUNA16's candidates are the only ones, none is scored twice.
-    each, unique = pd.factorize(pd.MultiIndex.from_frame(places))
+    each = places.groupby(list(places), sort=False).ngroup().to_numpy()
+    unique = places.drop_duplicates(ignore_index=True)
     reducer_of = {
         uid: models / (f"reducer_folds/{fold}.keras" if fold else "reducer.keras")
         for uid, fold in scans[["seriesuid", "fold"]].itertuples(index=False)
     }
     logits = score_candidates(
-        archive, unique.to_frame(index=False), reducer_of, shape, out, workers, environment
+        archive, unique, reducer_of, shape, out, workers, environment
     )[each]
     write_csv(out, make_marks(own.assign(logit=logits[: len(own)])))
     scored = theirs.assign(probability=expit(logits[len(own) :]))
