@@ -133,12 +133,6 @@ def test_both_tracks_are_ranked_each_scan_by_its_folds_reducer(project: Path, tm
     assert (both["probability_x"] == both["probability_y"]).all()
 
 
-def SUBMISSION:
-    from nodules.froc.submission import SUBMISSION
-
-    return SUBMISSION
-
-
 def test_scans_without_candidates_give_empty_tables(project: Path, tmp_path: Path):
     scans = pd.DataFrame({"seriesuid": ["1.2"], "fold": [""]})
     none = PLACES[:0].assign(diameter_mm=3.0)
