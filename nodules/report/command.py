@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from nodules.reading import read_json
 from nodules.report.summary import summarise
 
 SUMMARY = "The metrics of a run in a few lines a person can read."
@@ -48,14 +48,12 @@ def run(options: argparse.Namespace) -> None:
     # The score exists only if whole scans were searched.
     for path in paths if paths[-1].is_file() else paths[:-1]:
         try:
-            metrics.append(json.loads(path.read_text(encoding="utf-8")))
+            metrics.append(read_json(path, "the metrics that dvc repro writes"))
         except (OSError, ValueError) as error:
-            sys.exit(
-                f"error: {path}: Expected the metrics that dvc repro writes. Received: {error}"
-            )
+            sys.exit(f"error: {error}")
     try:
         print(summarise(*metrics))
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         sys.exit(
             f"error: {options.folder}: Expected the metrics that dvc repro writes. "
             f"Received: other keys or values, {error!r}"

@@ -18,7 +18,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from nodules.files import write_csv
+from nodules.files import write_csv, write_parquet
 from nodules.luna16.tables import read_table
 from tests.places import ROOT
 from tests.small_luna import itk_image, noise, write_small_luna
@@ -273,8 +273,15 @@ def test_what_cannot_be_cut_is_named(folder: Path, spoil, expected):
 
 
 def change_index(folder: Path, subset: int, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    path = folder / f"patches/subset{subset}/index.parquet"
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    own = folder / f"patches/subset{subset}"
+    index = change(pd.read_parquet(own / "index.parquet"))
+    write_parquet(own / "index.parquet", index)
+    np.save(own / "patches.npy", np.load(own / "patches.npy")[: len(index)])
+    scans = pd.read_csv(own / "scans.csv", dtype={"seriesuid": str, "patient": str})
+    for label, name in enumerate(["negatives", "positives"]):
+        counts = index.loc[index["label"] == label, "seriesuid"].value_counts()
+        scans[name] = scans["seriesuid"].map(counts).fillna(0).astype(int)
+    write_csv(own / "scans.csv", scans)
 
 
 def plant(folder: Path, columns: list[str]) -> None:
@@ -295,7 +302,10 @@ NODULE = ["nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm"]
     ("spoil", "expected"),
     [
         (lambda f: plant(f, NODULE), "each nodule in one part. .* in train and validation"),
-        (lambda f: plant(f, ["seriesuid"]), "each scan in one part. Received: scan 1.0.0 in train"),
+        (
+            lambda f: plant(f, ["seriesuid"]),
+            "subset1/index.parquet: Expected 0 positives and 0 negatives of 1.0.0 of 010, as scans",
+        ),
         (
             lambda f: change_index(f, 1, lambda index: index[index["label"] == 0]),
             r"positives and negatives in every part. Received: no positives in validation",
