@@ -1,4 +1,4 @@
-"""Reads JSON and Parquet files that a stage has written, or says in one line what is wrong."""
+"""Reads JSON and Parquet files that a stage has written; says in one line what is wrong with one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+_LONGEST = 300
 _IS_KIND: dict[str, Callable[[pd.Series], bool]] = {
     "text": pd.api.types.is_string_dtype,
     "integers": pd.api.types.is_integer_dtype,
@@ -105,7 +106,7 @@ def read_parquet(path: Path, columns: Mapping[str, str], expected: str) -> pd.Da
     try:
         table = pd.read_parquet(path, page_checksum_verification=True)
     except Exception as error:  # A damaged file makes PyArrow and pandas raise errors of any kind.
-        msg = f"{path}: Expected a whole Parquet file. Received: {str(error) or repr(error)}"
+        msg = f"{path}: Expected a whole Parquet file. Received: {tell(error)}"
         raise ValueError(msg) from error
     names = list(table.columns)
     if wrong := [name for name in columns if names.count(name) != 1]:
@@ -121,6 +122,28 @@ def read_parquet(path: Path, columns: Mapping[str, str], expected: str) -> pd.Da
             msg = f"{path}: Expected {kind} in column {name}. Received: {received}"
             raise ValueError(msg)
     return table[list(columns)]
+
+
+def tell(error: BaseException) -> str:
+    """Put what a library says of a damaged file into one short line.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+
+    Returns
+    -------
+    line
+        Its message, at most 300 characters of it; its type, where it has no message.
+
+    Examples
+    --------
+    >>> tell(ValueError("two\\nlines")), tell(MemoryError())
+    ('two lines', 'MemoryError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _refuse_absent(path: Path, expected: str) -> None:

@@ -36,7 +36,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     # Imported late: what is wrong with the input need not wait for TensorFlow.
     from nodules.networks.file import load_model, predict
 
-    outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
+    model = load_model(arguments.model, arguments.task)
+    outputs = predict(model, read_patches(arguments.patches, index))
     if arguments.task == "classifier":
         predictions = index.assign(score=outputs[:, 0])
         validation = predictions[predictions["part"] == "validation"]

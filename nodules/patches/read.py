@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.luna16.tables import Schema, read_table
-from nodules.reading import read_parquet
+from nodules.reading import read_parquet, tell
 
 _STORE = "patches.npy"
 # What scans.csv and index.parquet hold.
@@ -240,7 +240,7 @@ def _open_store(patches: Path, subset: int) -> np.memmap[Any, np.dtype[np.int16]
         # Not np.load, which also opens zips and pickles.
         store = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # A damaged header makes NumPy raise errors of any kind.
-        msg = f"{path}: Expected a whole .npy file. Received: {str(error) or repr(error)}"
+        msg = f"{path}: Expected a whole .npy file. Received: {tell(error)}"
         raise ValueError(msg) from error
     index = _file(patches, subset, "index.parquet")
     rows = len(read_parquet(index, {}, f"the patches of subset {subset}"))

@@ -192,7 +192,7 @@ def score(arguments: argparse.Namespace) -> None:
     from nodules.networks.file import load_model
     from studies.real_patches.fit import mean_scores
 
-    models = [load_model(arguments.folder / name) for name in summary["models"]]
+    models = [load_model(arguments.folder / name, "classifier") for name in summary["models"]]
     scores = mean_scores(models, patches.images_hu)
     metrics = measure_calls(patches.labels == 1, scores, scores >= summary["threshold"], resamples)
     if arguments.json is not None:

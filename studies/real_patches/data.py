@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.model_selection import StratifiedGroupKFold
 
+from nodules.reading import tell
+
 WINDOW_HU = (-1000.0, 400.0)
 SIZE_PX = 65
 
@@ -114,9 +116,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except Exception as error:  # A damaged file makes NumPy and zipfile raise errors of any kind.
-        msg = (
-            f"{path}: Expected a whole .npz of plain arrays. Received: {str(error) or repr(error)}"
-        )
+        msg = f"{path}: Expected a whole .npz of plain arrays. Received: {tell(error)}"
         raise ValueError(msg) from error
     for key in ("image", "label"):
         if key not in arrays:

@@ -395,7 +395,10 @@ def test_a_fold_is_trained_evaluated_and_gathered(folder: Path):
     line += ["--predictions", folder / "predictions"]
     missing = run([str(word) for word in line])
     assert missing.returncode == 1
-    assert re.search(r"fold0.parquet: Expected the predictions of fold 0. Received", missing.stderr)
+    assert re.search(
+        r"fold0.parquet: Expected the predictions of the classifier. Received: no file",
+        missing.stderr,
+    )
     for fold in ("0", "2"):
         parts = predictions["patient"].map(folds[fold])
         predictions.assign(part=parts).to_parquet(made.with_name(f"fold{fold}.parquet"))
