@@ -185,7 +185,7 @@ def write_csv(
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as Parquet without its index, with checksums, which are compared when it is read.
+    """Write a table as Parquet without its index, with checksums that reading compares.
 
     Parameters
     ----------

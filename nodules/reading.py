@@ -1,4 +1,4 @@
-"""Reads JSON and Parquet files that a stage has written; says in one line what is wrong with one."""
+"""Reads JSON and Parquet files that a stage has written, or says in one line what is wrong."""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ def tell(error: BaseException) -> str:
 
     Examples
     --------
-    >>> tell(ValueError("two\\nlines")), tell(MemoryError())
-    ('two lines', 'MemoryError')
+    >>> tell(ValueError("of  several  words")), tell(MemoryError())
+    ('of several words', 'MemoryError')
     """
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

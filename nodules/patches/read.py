@@ -66,15 +66,16 @@ def read_index(patches: Path, subsets: Sequence[int]) -> pd.DataFrame:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from nodules.files import write_parquet
+    >>> from nodules.files import write_csv, write_parquet
     >>> dtypes = {"text": "str", "integers": int, "floats": float, "booleans": bool}
     >>> types = {name: dtypes[kind] for name, kind in INDEX_COLUMNS.items()}
     >>> table = pd.DataFrame(0, index=range(2), columns=list(types)).astype(types)
     >>> table = table.assign(seriesuid="1.2.826", patient="7", subset=3, label=[1, 0])
-    >>> header = "seriesuid,patient,subset,nodules,positives,negatives,voxels"
+    >>> scans = "seriesuid patient subset nodules positives negatives voxels".split()
+    >>> listed = pd.DataFrame([["1.2.826", "7", 3, 1, 1, 1, "5f2a"]], columns=scans)
     >>> with TemporaryDirectory() as name:
     ...     write_parquet(Path(name, "subset3", "index.parquet"), table)
-    ...     _ = Path(name, "subset3", "scans.csv").write_text(f"{header}\n1.2.826,7,3,1,1,1,5f2a\n")
+    ...     write_csv(Path(name, "subset3", "scans.csv"), listed)
     ...     index = read_index(Path(name), subsets=[3])
     >>> index[["seriesuid", "label", "row"]]
       seriesuid  label  row

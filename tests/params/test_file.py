@@ -269,7 +269,7 @@ def test_hostile_files_are_refused_in_one_line(tmp_path, text, expected):
 
 
 def test_a_device_that_never_ends_is_no_parameter_file():
-    with pytest.raises(ValueError, match="/dev/zero: .* Received: more than 65,536 bytes"):
+    with pytest.raises(ValueError, match=r"/dev/zero: .* Received: more than 65,536 bytes"):
         load_params(Path("/dev/zero"))
 
 
@@ -277,7 +277,7 @@ def test_of_many_problems_the_first_are_told(tmp_path):
     tree = copy.deepcopy(TREE)
     tree["data"]["subsets"] = list(range(100, 2000))
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
-    with pytest.raises(ValueError, match="; and 1880 more$") as caught:
+    with pytest.raises(ValueError, match=r"; and 1880 more$") as caught:
         load_params(tmp_path / "p.yaml")
     assert len(str(caught.value)) < 5000
 
