@@ -7,6 +7,8 @@ modules import what takes long when the command runs, so that help comes at once
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 
 from nodules.froc import command as froc
@@ -25,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        If the arguments or what they name are bad, with one line that says why.
+        If the arguments or what they name are bad, with one line that says why; also if the
+        command is interrupted.
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -34,4 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_arguments(added)
         added.set_defaults(run=command.run)
     options = parser.parse_args(arguments)
-    options.run(options)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        # As shells count what a signal has ended.
+        sys.exit(128 + signal.SIGINT)

@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from nodules.reading import read_json
 from nodules.report.summary import summarise
 
 SUMMARY = "The metrics of a run in a few lines a person can read."
@@ -43,6 +42,8 @@ def run(options: argparse.Namespace) -> None:
         If a file is missing or does not hold the metrics as JSON. The message is one line that says
         why.
     """
+    from nodules.reading import read_json
+
     paths = [options.folder / f"{name}.json" for name in ("classifier", "localizer", "froc")]
     metrics = []
     # The score exists only if whole scans were searched.

@@ -332,6 +332,20 @@ def test_a_split_that_leaks_or_cannot_be_used_is_refused(folder: Path, spoil, ex
     refused(folder, "split", expected)
 
 
+@pytest.mark.parametrize("stage", ["tables", "split"])
+def test_two_processes_of_a_stage_make_what_one_makes(folder: Path, stage):
+    expected = contents(folder)
+    for name in expected:
+        if name.suffix in (".json", ".csv") and name.parent.name in ("raw", "metrics", "run"):
+            name.unlink()
+    both = [subprocess.Popen(command(folder, stage), cwd=ROOT) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    made = contents(folder)
+    assert made.keys() <= expected.keys()
+    assert all(made[path] == expected[path] for path in made)
+    assert (folder / {"tables": "raw/tables.json", "split": "split.json"}[stage]) in made
+
+
 def test_an_unknown_architecture_is_refused(folder: Path):
     write_params(folder, classifier__architecture="cnn9")
     refused(folder, "train", "classifier.architecture: Expected one of .*cnn.* Received: 'cnn9'")
