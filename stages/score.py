@@ -11,8 +11,10 @@ from nodules.detection.searched import read_searched
 from nodules.files import write_csv, write_json
 from nodules.froc.score import evaluate
 from nodules.froc.submission import SUBMISSION
-from nodules.luna16.tables import read_table
+from nodules.luna16.tables import read_table, refuse_unknown_scans
 from nodules.params.sections import Params
+from nodules.patches.read import read_scans
+from nodules.splits.split_file import scoring_models
 from stages.command import parser, run
 
 PROTOCOL = (
@@ -25,14 +27,16 @@ PROTOCOL = (
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the score and the FROC curve."""
     subsets = params.data.subsets
-    scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
-    submission = pd.concat(
-        [
-            read_table(arguments.detections / f"subset{subset}.csv", SUBMISSION)
-            for subset in subsets
-        ],
-        ignore_index=True,
-    )
+    listed = read_scans(arguments.patches, subsets)
+    folder_of = scoring_models(arguments.split, params.split.fold_tasks)
+    searched, found = [], []
+    for subset in subsets:
+        searched.append(read_searched(arguments.detections, subset, listed, folder_of))
+        path = arguments.detections / f"subset{subset}.csv"
+        found.append(read_table(path, SUBMISSION))
+        refuse_unknown_scans(found[-1], path, searched[-1]["seriesuid"], "the searched scans")
+    scans = pd.concat(searched, ignore_index=True)
+    submission = pd.concat(found, ignore_index=True)
     annotations, excluded = (
         table[table["seriesuid"].isin(scans["seriesuid"])]
         for table in (
@@ -59,6 +63,7 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--detections", type=Path, required=True, help="folder of the findings")
     options.add_argument("--tables", type=Path, required=True, help="folder of the annotations")
+    options.add_argument("--patches", type=Path, required=True, help="folder of the lists of scans")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
     options.add_argument("--plot", type=Path, required=True, help="the FROC curve to write")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nodules.detection.searched import SEARCHED_COLUMNS
+from nodules.detection.searched import SEARCHED
+from nodules.evaluation.predictions import read_predictions, select_part
 from nodules.evaluation.threshold import choose_threshold
 
 
@@ -63,6 +64,13 @@ def assign_networks(
     scans
         One row for each scan that is searched: ``seriesuid``, ``patient``, ``networks`` (the
         folder) and ``threshold``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the predictions of a classifier are missing.
+    ValueError
+        If predictions are damaged, or no threshold can be chosen from them.
     """
     searched = [
         (uid, patient_of[uid], folder_of[patient_of[uid]])
@@ -80,12 +88,12 @@ def assign_networks(
     rows = [(*scan, networks[scan[2]].threshold) for scan in searched]
     return (
         {uid: networks[folder] for uid, _, folder in searched},
-        pd.DataFrame(rows, columns=SEARCHED_COLUMNS),
+        pd.DataFrame(rows, columns=list(SEARCHED.columns)),
     )
 
 
 def _validation_threshold(predictions: Path, folder: str) -> float:
     path = predictions / (f"folds/classifier/{folder}" if folder else "classifier")
-    table = pd.read_parquet(path.with_name(f"{path.name}.parquet"))
-    validation = table[table["part"] == "validation"]
+    table = read_predictions(path.with_name(f"{path.name}.parquet"), "classifier")
+    validation = select_part(table, "validation", ("label", "score"))
     return choose_threshold(validation["label"], validation["score"])

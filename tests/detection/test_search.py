@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -17,7 +18,7 @@ from nodules.detection.dense import make_scorer
 from nodules.detection.linking import Linking
 from nodules.detection.region import LungRegion
 from nodules.detection.search import COLUMNS, Detection, Networks, detect_archive, detect_scan
-from nodules.files import write_csv
+from nodules.files import write_csv, write_parquet
 from nodules.luna16.tables import write_tables
 from nodules.networks.build import build_model
 from nodules.networks.file import save_model
@@ -215,6 +216,11 @@ def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProces
     )
 
 
+def write_scores(path: Path, labels: list[int], scores: list[float]) -> None:
+    table = pd.DataFrame({"part": "validation", "label": labels, "score": scores})
+    write_parquet(path, table.assign(seriesuid="1.2", patient="p"))
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """What the stages before leave: small phantoms, untrained networks, a split."""
@@ -226,9 +232,12 @@ def project(tmp_path_factory) -> Path:
     save_networks(folder / "models")
     parts = dict(zip((p.patient for p in plans), ("test", "train", "test"), strict=True))
     (folder / "split.json").write_text(json.dumps({"patients": parts}))
-    (folder / "predictions").mkdir()
-    scores = pd.DataFrame({"part": "validation", "label": [0, 1, 1], "score": [0.1, 0.2, 0.9]})
-    scores.to_parquet(folder / "predictions/classifier.parquet")
+    write_scores(folder / "predictions/classifier.parquet", [0, 1, 1], [0.1, 0.2, 0.9])
+    rows = [f"{p.seriesuid},{p.patient},0,0,0,0,{n}\n" for n, p in enumerate(plans)]
+    (folder / "patches/subset0").mkdir(parents=True)
+    (folder / "patches/subset0/scans.csv").write_text(
+        "seriesuid,patient,subset,nodules,positives,negatives,voxels\n" + "".join(rows)
+    )
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"]["subsets"] = [0]
     params["detect"]["stride_px"] = 8
@@ -243,8 +252,8 @@ DETECT = (
     *("--out", "detections/subset0.csv", "--scans", "detections/subset0.scans.csv"),
 )
 SCORE = (
-    *("--detections", "detections", "--tables", "raw", "--split", "split.json"),
-    *("--metrics", "froc.json", "--plot", "froc.csv"),
+    *("--detections", "detections", "--tables", "raw", "--patches", "patches"),
+    *("--split", "split.json", "--metrics", "froc.json", "--plot", "froc.csv"),
 )
 
 
@@ -269,8 +278,22 @@ def test_the_stages_search_and_score_the_scans_of_test_patients_only(project):
     assert curve["sensitivity"].max() == pytest.approx(
         metrics["true_positives"] / metrics["nodules"], abs=1e-6
     )
-    # One scan of a patient whom the networks saw, slipped in.
+    # A finding in a scan that was not searched.
+    text = (project / "detections/subset0.csv").read_text()
+    (project / "detections/subset0.csv").write_text(text + "1.2.3,1,1,1,0.5,5\n")
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 1
+    assert "Expected a seriesuid of the searched scans. Received: 1.2.3 (1 such" in done.stderr
+    (project / "detections/subset0.csv").write_text(text)
+    # A scan that was searched, left out.
     table = project / "detections/subset0.scans.csv"
+    write_csv(table, scans[1:])
+    done = run(project, "score", *SCORE)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: \S+: Expected all 2 scans of the subset .* Received: no \S+ of .*\n", done.stderr
+    )
+    # One scan of a patient whom the networks saw, slipped in.
     train = next(patient for patient, part in parts.items() if part == "train")
     write_csv(table, scans.assign(patient=[train, *scans["patient"][1:]]))
     done = run(project, "score", *SCORE)
@@ -295,10 +318,7 @@ def test_with_folds_the_stages_search_and_score_all_scans(project, monkeypatch):
     for fold in range(3):
         save_networks(project / f"models/fold{fold}")
         path = project / f"predictions/folds/classifier/fold{fold}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        score = [0.0, 0.2 * fold, 0.2 * fold + 0.2]
-        scores = pd.DataFrame({"part": "validation", "label": [0, 0, 1], "score": score})
-        scores.to_parquet(path)
+        write_scores(path, [0, 0, 1], [0.0, 0.2 * fold, 0.2 * fold + 0.2])
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"]}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
