@@ -136,8 +136,8 @@ def whole_scan(models: Path, stride_px: int, threshold: float) -> None:
     profile = cProfile.Profile()
     start = time.perf_counter(), time.process_time()
     profile.enable()
-    scorer = DenseScorer(load_model(models / "classifier.keras"), stride_px)
-    localizer = load_model(models / "localizer.keras")
+    scorer = DenseScorer(load_model(models / "classifier.keras", "classifier"), stride_px)
+    localizer = load_model(models / "localizer.keras", "localizer")
     findings = detect_scan(
         read_slices(scan, range(size[2])),
         scan.header.geometry,
@@ -177,7 +177,7 @@ def main() -> None:
     if options.part != "slice" and REAL.is_dir():
         whole_scan(options.models, options.stride, options.threshold)
     if options.part != "scan":
-        compare(load_model(options.models / "classifier.keras"), options.windows)
+        compare(load_model(options.models / "classifier.keras", "classifier"), options.windows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Damage files of every kind that is read as a scan, thousands of times; count what comes of it.
+"""Damage files of every kind that is read, thousands of times; count what comes of it.
 
 Run from the project root: ``python -m benchmarks.fuzz [--trials 2000] [--seed 0]``. Right: what was
-written or, where the damage makes another valid file, what SimpleITK reads. Clear: one line that
-names the file. Bad: anything else; each such outcome is printed.
+written or, where the damage makes another valid file, what another reader reads. Clear: one line
+that names the file. Bad: anything else; each such outcome is printed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import logging
 import tempfile
 from pathlib import Path
 
-from tests.scans.fuzz import KINDS, campaign
+from tests.fuzz import campaign
+from tests.kept_files import KINDS as KEPT
+from tests.scans.fuzz import KINDS as SCANS
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     print("| kind | trials | right | clear | bad |\n| --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for name, kind in KINDS.items():
+        for name, kind in (SCANS | KEPT).items():
             counts = campaign(kind, Path(scratch) / "in", arguments.trials, arguments.seed)
             right, clear = counts.pop("right", 0), counts.pop("clear", 0)
             bad = sum(counts.values())

@@ -8,6 +8,8 @@ help appears at once.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 
 from nodules.froc import command as froc
@@ -26,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        If an argument is wrong or the command fails. The message is one line that says why.
+        If an argument is wrong, the command fails, or it is interrupted. The message is one line
+        that says why.
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -35,4 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_arguments(added)
         added.set_defaults(run=command.run)
     options = parser.parse_args(arguments)
-    options.run(options)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        # As shells count what a signal has ended.
+        sys.exit(128 + signal.SIGINT)

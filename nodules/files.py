@@ -184,6 +184,20 @@ def write_csv(
         )
 
 
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as Parquet without its index, with checksums that reading compares.
+
+    Parameters
+    ----------
+    path
+        The file to write, completely or not at all.
+    frame
+        The table. Its rows and columns keep their order.
+    """
+    with atomic_file(path) as partial:
+        frame.to_parquet(partial, index=False, write_page_checksum=True)
+
+
 def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
         yield key, value

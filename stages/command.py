@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from nodules.params.file import load_params
 from nodules.params.sections import Params
 from nodules.process import end_when
+from stages import INTERRUPTED
 
 # DVC gives it to what it runs.
 _STAGE = "DVC_STAGE"
@@ -70,26 +72,42 @@ def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Param
         The stage, given its arguments and the parameters.
     """
     logging.basicConfig(format="warning: %(message)s")
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if _STAGE in os.environ:
         _end_with_dvc()
     try:
         main(arguments, load_params(arguments.params))
-    except (ValueError, OSError) as error:
-        # One line, whatever a library's message looks like.
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except RecursionError:
-        sys.exit(
-            "error: Expected files of shallow structure. Received: one nested too deep to read"
-        )
-    except MemoryError as error:
-        reason = " ".join(str(error).split()) or "none left"
-        sys.exit(f"error: Expected enough memory. Received: {reason}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    except (KeyboardInterrupt, Exception) as error:
+        # What is interrupted while it is imported may raise an error of its own.
+        if interrupted.is_set():
+            print("interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        reason = _reason(error)
+        if reason is None:
+            raise
+        sys.exit(f"error: {reason}")
+
+
+def _reason(error: BaseException) -> str | None:
+    """Say in one line what was wrong with the input, or None if it is a fault of the program."""
+    # One line, whatever a library's message looks like.
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError):
+        return text
+    if isinstance(error, RecursionError):
+        return "Expected files of shallow structure. Received: one nested too deep to read"
+    if isinstance(error, MemoryError):
+        return f"Expected enough memory. Received: {text or 'none left'}"
+    return None
 
 
 def _end_with_dvc() -> None:

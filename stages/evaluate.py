@@ -13,7 +13,7 @@ from nodules.evaluation.classifier import classifier_metrics
 from nodules.evaluation.curves import calibration_table, confusion_table, pr_table, roc_table
 from nodules.evaluation.localizer import constant_guess, error_table, localizer_metrics
 from nodules.evaluation.threshold import choose_threshold
-from nodules.files import atomic_file, atomic_folder, write_csv, write_json
+from nodules.files import atomic_folder, write_csv, write_json, write_parquet
 from nodules.networks.compute import compute_environment, prepare_process
 from nodules.params.sections import EvaluateParams, Params
 from nodules.patches.read import read_index, read_patches, read_scans
@@ -36,7 +36,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     # Imported late, so that an error in the input does not have to wait for TensorFlow.
     from nodules.networks.file import load_model, predict
 
-    outputs = predict(load_model(arguments.model), read_patches(arguments.patches, index))
+    model = load_model(arguments.model, arguments.task)
+    outputs = predict(model, read_patches(arguments.patches, index))
     if arguments.task == "classifier":
         predictions = index.assign(score=outputs[:, 0])
         validation = predictions[predictions["part"] == "validation"]
@@ -48,8 +49,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         names = ["predicted_x_px", "predicted_y_px", "predicted_diameter_px"]
         predictions = index.assign(**dict(zip(names, outputs.T, strict=True)))
         metrics, plots = _localizer(predictions, params.evaluate)
-    with atomic_file(arguments.predictions) as partial:
-        predictions.to_parquet(partial, index=False)
+    write_parquet(arguments.predictions, predictions)
     with atomic_folder(arguments.plots) as folder:
         for name, table in plots.items():
             write_csv(folder / f"{name}.csv", table, decimals=6)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from nodules.evaluation.folds import classifier_fold_metrics, localizer_fold_metrics
+from nodules.evaluation.predictions import read_predictions
 from nodules.files import write_json
 from nodules.params.sections import Params
 from stages.command import parser, run
@@ -17,19 +16,14 @@ PROTOCOL = "every patient tested once, by the fold whose network saw no patch of
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the metrics of the folds."""
-    predictions = {fold: _read(arguments.predictions, fold) for fold in params.split.folds}
+    predictions = {
+        fold: read_predictions(arguments.predictions / f"fold{fold}.parquet", arguments.task)
+        for fold in params.split.folds
+    }
     is_classifier = arguments.task == "classifier"
     measure = classifier_fold_metrics if is_classifier else localizer_fold_metrics
     metrics = measure(predictions, params.evaluate.bootstraps, params.evaluate.seed)
     write_json(arguments.metrics, {"data": params.data.source, "protocol": PROTOCOL, **metrics})
-
-
-def _read(folder: Path, fold: int) -> pd.DataFrame:
-    path = folder / f"fold{fold}.parquet"
-    if not path.is_file():
-        msg = f"{path}: Expected the predictions of fold {fold}. Received: no file"
-        raise FileNotFoundError(msg)
-    return pd.read_parquet(path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LUNA16's official score of the findings, on scans that no network has seen in training."""
+"""LUNA16's official score of the findings, on scans that no network was trained on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from nodules.detection.searched import read_searched
 from nodules.files import write_csv, write_json
 from nodules.froc.submission import SUBMISSION
 from nodules.froc.track import Truth, score_track
-from nodules.luna16.tables import read_table
+from nodules.luna16.tables import read_table, refuse_unknown_scans
 from nodules.params.sections import Params
+from nodules.patches.read import read_scans
+from nodules.splits.split_file import ranked_patients
 from stages.command import parser, run
 
 MARKS = {
@@ -25,7 +27,12 @@ MARKS = {
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the scores of both tracks, and the FROC curve of the findings."""
     subsets, own = params.data.subsets, params.evaluate
-    scans = read_searched(arguments.detections, subsets, arguments.split, params.split.fold_tasks)
+    listed = read_scans(arguments.patches, subsets)
+    seat_of = ranked_patients(arguments.split, params.split.fold_tasks)
+    scans = pd.concat(
+        [read_searched(arguments.detections, k, listed, seat_of) for k in subsets],
+        ignore_index=True,
+    )
     truth = Truth(
         read_table(arguments.tables / "annotations.csv"),
         read_table(arguments.tables / "annotations_excluded.csv"),
@@ -35,10 +42,18 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         ("subset{}.official.csv", "track", arguments.official_metrics),
     )
     for name, kind, path in tracks:
-        files = [arguments.detections / name.format(subset) for subset in subsets]
-        marks = pd.concat([read_table(file, SUBMISSION) for file in files], ignore_index=True)
+        marks = []
+        for subset in subsets:
+            file = arguments.detections / name.format(subset)
+            marks.append(read_table(file, SUBMISSION))
+            refuse_unknown_scans(marks[-1], file, scans["seriesuid"], "the searched scans")
         result, metrics = score_track(
-            marks, MARKS[kind], scans, truth, bootstraps=own.bootstraps, seed=own.seed
+            pd.concat(marks, ignore_index=True),
+            MARKS[kind],
+            scans,
+            truth,
+            bootstraps=own.bootstraps,
+            seed=own.seed,
         )
         write_json(path, {"data": params.data.source, **metrics})
         if path == arguments.metrics:
@@ -49,6 +64,7 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--detections", type=Path, required=True, help="folder of the findings")
     options.add_argument("--tables", type=Path, required=True, help="folder of the annotations")
+    options.add_argument("--patches", type=Path, required=True, help="folder of the lists of scans")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
     options.add_argument(

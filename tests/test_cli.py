@@ -72,3 +72,14 @@ def test_bad_input_ends_with_one_line(tmp_path):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path / 'run' / 'annotations.csv'}: Expected a table ")
+
+
+def test_an_interrupted_command_ends_with_one_line(monkeypatch, capsys):
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nodules.report.command.run", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main(["summary"])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nodules.detection.searched import SEARCHED_COLUMNS
+from nodules.detection.searched import SEARCHED
+from nodules.evaluation.predictions import read_predictions, select_part
 from nodules.evaluation.threshold import choose_threshold
 from nodules.splits.split_file import Seat
 
@@ -63,7 +64,14 @@ def assign_networks(
         The networks of each scan that is searched.
     scans
         One row for each scan that is searched, with the columns of
-        `nodules.detection.searched.SEARCHED_COLUMNS`.
+        `nodules.detection.searched.SEARCHED`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the predictions of a classifier are missing.
+    ValueError
+        If predictions are damaged, or no threshold can be chosen from them.
     """
     searched = [
         (uid, patient_of[uid], seat_of[patient_of[uid]])
@@ -84,7 +92,7 @@ def assign_networks(
     ]
     return (
         {uid: networks[seat.fold] for uid, _, seat in searched},
-        pd.DataFrame(rows, columns=SEARCHED_COLUMNS),
+        pd.DataFrame(rows, columns=list(SEARCHED.columns)),
     )
 
 
@@ -94,8 +102,8 @@ def _folder(models: Path, fold: str) -> Path:
 
 def _validation_threshold(predictions: Path, fold: str) -> float:
     path = predictions / (f"folds/classifier/{fold}" if fold else "classifier")
-    table = pd.read_parquet(path.with_name(f"{path.name}.parquet"))
-    validation = table[table["part"] == "validation"]
+    table = read_predictions(path.with_name(f"{path.name}.parquet"), "classifier")
+    validation = select_part(table, "validation", ("label", "score"))
     return choose_threshold(validation["label"], validation["score"])
 
 

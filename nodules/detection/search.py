@@ -221,8 +221,8 @@ def _load(
     from nodules.detection.dense import make_scorer
     from nodules.networks.file import load_model, predict
 
-    localizer = load_model(networks.localizer)
-    scorer = make_scorer(load_model(networks.classifier), stride_px)
+    localizer = load_model(networks.localizer, "localizer")
+    scorer = make_scorer(load_model(networks.classifier, "classifier"), stride_px)
     return scorer, lambda patches_hu: predict(localizer, patches_hu)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -36,27 +36,27 @@ def take_official(candidates: pd.DataFrame, seriesuids: Collection[str]) -> pd.D
     return own.assign(probability=1.0, diameter_mm=_UNMEASURED)[COLUMNS].reset_index(drop=True)
 
 
-def read_candidates(folder: Path, subsets: Sequence[int]) -> pd.DataFrame:
-    """Read the candidates of several subsets.
+def read_candidates(folder: Path, subset: int) -> pd.DataFrame:
+    """Read the candidates of a subset.
 
     Parameters
     ----------
     folder
-        The folder with the files ``subset{k}.csv``.
-    subsets
-        The numbers of the subsets.
+        The folder with the file ``subset{k}.csv``.
+    subset
+        The number of the subset.
 
     Returns
     -------
     table
-        `COLUMNS`, in the order of the subsets.
+        `COLUMNS`.
 
     Raises
     ------
     FileNotFoundError
-        If a file is missing.
+        If there is no such file.
     ValueError
-        If a file holds no such table.
+        If the file holds no such table.
     """
-    tables = [read_table(folder / f"subset{subset}.csv", _SCHEMA) for subset in subsets]
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    table = read_table(folder / f"subset{subset}.csv", _SCHEMA)
+    return table[COLUMNS].reset_index(drop=True)

@@ -14,10 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nodules.evaluation.bootstrap import CONFIDENCE, Resamples, resample_patients, summarise
-from nodules.evaluation.predictions import select_part
-
-TARGETS = ("x_px", "y_px", "diameter_px")
-_SPACINGS = ("spacing_x_mm", "spacing_y_mm")
+from nodules.evaluation.predictions import SPACINGS, TARGETS, select_part
 
 # The size classes of solid nodules in ACR Lung-RADS v2022 (categories 2, 3, 4A and 4B at baseline;
 # Christensen et al., J. Am. Coll. Radiol. 21, 2024, doi:10.1016/j.jacr.2023.09.009). The borders at
@@ -193,9 +190,9 @@ def measurable_rows(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
     ValueError
         If the part is empty, a number is not finite, or a spacing or a true diameter not positive.
     """
-    numbers = (*_SPACINGS, *TARGETS, *(f"predicted_{target}" for target in TARGETS))
+    numbers = (*SPACINGS, *TARGETS, *(f"predicted_{target}" for target in TARGETS))
     rows = select_part(predictions, part, numbers)
-    for column in (*_SPACINGS, "diameter_px"):
+    for column in (*SPACINGS, "diameter_px"):
         wrong = rows[rows[column] <= 0]
         if not wrong.empty:
             first = wrong.iloc[0]

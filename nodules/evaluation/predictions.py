@@ -1,15 +1,63 @@
-"""Checks tables of predictions, which have one row for each patch, before they are measured."""
+"""Reads and checks tables of predictions, which have one row for each patch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nodules.reading import read_parquet
+from nodules.splits.audit import PARTS
+
 # The columns by which error messages identify a row.
 _IDENTITY = ("seriesuid", "patient")
+# What the localizer predicts, and the spacings that turn pixels into millimetres.
+TARGETS = ("x_px", "y_px", "diameter_px")
+SPACINGS = ("spacing_x_mm", "spacing_y_mm")
+_NUMBERS = {
+    "classifier": {"label": "integers", "score": "floats"},
+    "localizer": dict.fromkeys(
+        (*SPACINGS, *TARGETS, *(f"predicted_{target}" for target in TARGETS)), "floats"
+    ),
+}
+
+
+def read_predictions(path: Path, task: str) -> pd.DataFrame:
+    """Read the predictions that the stage ``evaluate`` has written.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    task : str
+        ``classifier`` or ``localizer``.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``seriesuid``, ``patient`` and ``part``, and those that the metrics of the task
+        are made of.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, a column is missing or of another kind, or a part is unknown.
+    """
+    columns = {**dict.fromkeys((*_IDENTITY, "part"), "text"), **_NUMBERS[task]}
+    table = read_parquet(path, columns, f"the predictions of the {task}")
+    unknown = table.loc[~table["part"].isin(PARTS), "part"]
+    if len(unknown):
+        msg = (
+            f"{path}: Expected one of {', '.join(PARTS)} in column part. "
+            f"Received: {unknown.iloc[0]!r} in row {unknown.index[0]}"
+        )
+        raise ValueError(msg)
+    return table
 
 
 def select_part(predictions: pd.DataFrame, part: str, numbers: Sequence[str]) -> pd.DataFrame:

@@ -27,8 +27,11 @@ _EXPECTED = {
     "float": "a finite number",
     "positive": "a number above 0",
     "binary": "0 or 1",
+    "count": "a whole number from 0 on",
 }
-_DTYPES = {"id": "str", "binary": "int8"}
+_DTYPES = {"id": "str", "text": "str", "binary": "int8", "count": "int64"}
+# From here on, not every whole number is a float.
+_COUNT_END = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Schema:
     ----------
     columns
         The kind of each column, in order: ``id`` (see `nodules.luna16.ids`), ``float`` (finite),
-        ``positive`` (finite, above 0) or ``binary`` (0 or 1).
+        ``positive`` (finite, above 0), ``binary`` (0 or 1), ``count`` (a whole number from 0 on) or
+        ``text`` (anything, empty too).
     unique
         No two rows may be equal in all of these columns. Without any, rows may be repeated.
     has_header
@@ -95,8 +99,9 @@ def read_table(path: TablePath, schema: Schema | None = None) -> pd.DataFrame:
     Returns
     -------
     table
-        The schema's columns: ids as str, without surrounding spaces, ``binary`` as int8, all others
-        as float64. The index is named ``line`` and holds the line of each row.
+        The schema's columns: ids and texts as str, without surrounding spaces, ``binary`` as int8,
+        ``count`` as int64, all others as float64. The index is named ``line`` and holds the line of
+        each row.
 
     Raises
     ------
@@ -165,10 +170,10 @@ class _Column:
 
 def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Give the values of the cells, and which of them are not of the kind."""
-    if kind == "id":
+    if kind in ("id", "text"):
         # A scan has many rows, so each id is checked once.
         id_of = {cell: cell.strip() for cell in set(cells)}
-        bad = {cell for cell, uid in id_of.items() if id_flaw(uid)}
+        bad = {cell for cell, uid in id_of.items() if kind == "id" and id_flaw(uid)}
         is_bad = np.array([cell in bad for cell in cells], np.bool_)
         return np.array([id_of[cell] for cell in cells], object), is_bad
     numbers = _numbers(cells)
@@ -177,6 +182,8 @@ def _parse(cells: Sequence[str], kind: str) -> tuple[NDArray[Any], NDArray[np.bo
         is_good &= numbers > 0
     elif kind == "binary":
         is_good &= np.isin(numbers, [0, 1])
+    elif kind == "count":
+        is_good &= (numbers >= 0) & (numbers < _COUNT_END) & (numbers == np.floor(numbers))
     return numbers, ~is_good
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from nodules.files import atomic_file
+from nodules.reading import tell
 
+if TYPE_CHECKING:
+    from nodules.networks.task import Purpose
+
+_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
+_OUTPUTS = {"classifier": 1, "localizer": 3, "reducer": 1}
 # A zip cannot hold an earlier date.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -66,29 +74,85 @@ def _copy_without_dates(dated: zipfile.ZipFile, target: Path) -> None:
             bare.writestr(info, data)
 
 
-def load_model(path: Path) -> keras.Model:
-    """Read a saved network.
+def load_model(path: Path, task: Purpose) -> keras.Model:
+    """Read a saved network. Nothing that the file says is executed.
 
     Parameters
     ----------
     path
         A ``.keras`` file that `save_model` has written.
+    task
+        What the network is for: ``classifier``, ``localizer`` or ``reducer``.
 
     Returns
     -------
     model
-        A network that takes int16 HU of shape (batch, depth, size, size).
+        A network that takes int16 HU of shape (batch, depth, size, size); a reducer's depth is its
+        size.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, weights are missing, it holds other layers than Keras's own, or it
+        is no network for this task.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> model = keras.Sequential([keras.Input((1, 9, 9)), keras.layers.Flatten()])
+    >>> from nodules.networks.build import build_model
+    >>> model = build_model("cnn", "classifier", 1, 33, window_hu=(-1000.0, 400.0), dropout=0.0)
     >>> with TemporaryDirectory() as folder:
-    ...     save_model(model, Path(folder, "flat.keras"))
-    ...     load_model(Path(folder, "flat.keras")).output_shape
-    (None, 81)
+    ...     save_model(model, Path(folder, "cnn.keras"))
+    ...     load_model(Path(folder, "cnn.keras"), "classifier").input_shape
+    (None, 1, 33, 33)
     """
-    return keras.saving.load_model(path, compile=False)
+    if not path.is_file():
+        msg = f"{path}: Expected a trained network. Received: no file"
+        raise FileNotFoundError(msg)
+    _refuse_damaged(path)
+    try:
+        with warnings.catch_warnings():
+            # Of weights that are not in the file, Keras may only warn.
+            warnings.simplefilter("error", UserWarning)
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # A hostile file makes Keras raise errors of any kind.
+        msg = (
+            f"{path}: Expected a network of Keras's own layers with all their weights. "
+            f"Received: {tell(error)}"
+        )
+        raise ValueError(msg) from error
+    taken, given = (getattr(model, f"{side}_shape", None) for side in ("input", "output"))
+    takes_patches = isinstance(taken, tuple) and len(taken) == 4
+    is_cube = isinstance(taken, tuple) and len(set(taken[1:])) == 1
+    if not takes_patches or (task == "reducer" and not is_cube) or given != (None, _OUTPUTS[task]):
+        shape = "(batch, size, size, size)" if task == "reducer" else "(batch, depth, size, size)"
+        msg = (
+            f"{path}: Expected a {task}, from {shape} to (batch, {_OUTPUTS[task]}). "
+            f"Received: a network from {taken} to {given}"
+        )
+        raise ValueError(msg)
+    return model
+
+
+def _refuse_damaged(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as opened:
+            names = sorted(opened.namelist())
+            is_stored = all(info.compress_type == zipfile.ZIP_STORED for info in opened.infolist())
+            damaged = opened.testzip() if is_stored else None
+    except Exception as error:  # A damaged file makes zipfile raise errors of any kind.
+        msg = f"{path}: Expected a whole .keras file. Received: {tell(error)}"
+        raise ValueError(msg) from error
+    if damaged is not None:
+        msg = f"{path}: Expected a whole .keras file. Received: a damaged member {damaged}"
+        raise ValueError(msg)
+    # What is compressed may be larger than any memory.
+    if names != _MEMBERS or not is_stored:
+        received = ", ".join(names) + ("" if is_stored else ", compressed")
+        msg = f"{path}: Expected {', '.join(_MEMBERS)}, not compressed. Received: {received}"
+        raise ValueError(msg)
 
 
 def predict(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from nodules.files import atomic_folder, write_csv, write_json
+from nodules.files import atomic_folder, write_csv, write_json, write_parquet
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
 from nodules.luna16.nodules import find_class_0_on_nodules
@@ -220,7 +220,7 @@ def _store(
                     }
                 )
         index = pd.concat(frames, ignore_index=True)
-        index.to_parquet(folder / "index.parquet", index=False)
+        write_parquet(folder / "index.parquet", index)
         write_csv(folder / "scans.csv", pd.DataFrame(scan_rows))
         counts = {
             "scans": len(tasks),

@@ -123,9 +123,7 @@ def rank_candidates(
         uid: models / (f"reducer_folds/{fold}.keras" if fold else "reducer.keras")
         for uid, fold in scans[["seriesuid", "fold"]].itertuples(index=False)
     }
-    logits = score_candidates(
-        archive, unique, reducer_of, shape, out, workers, environment
-    )[each]
+    logits = score_candidates(archive, unique, reducer_of, shape, out, workers, environment)[each]
     write_csv(out, make_marks(own.assign(logit=logits[: len(own)])))
     scored = theirs.assign(probability=expit(logits[len(own) :]))
     write_csv(official_out, scored[SUBMISSION_COLUMNS])
@@ -235,4 +233,4 @@ def _load(path: Path, checksum: str) -> keras.Model:
     # Imported here, so that the process that only hands out the work does not wait for TensorFlow.
     from nodules.networks.file import load_model
 
-    return load_model(path)
+    return load_model(path, "reducer")

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nodules.luna16.rules import COORDINATES
 from nodules.luna16.tables import PATIENTS, read_table
+from nodules.reading import read_parquet, tell
 from nodules.reduction.crops import CropShape
+
+_INDEX = {
+    "seriesuid": "text",
+    **dict.fromkeys(COORDINATES, "floats"),
+    "kind": "text",
+    "label": "integers",
+    **dict.fromkeys(["probability", "diameter_mm"], "floats"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +92,11 @@ def read_crops(folder: Path, subsets: Sequence[int], shape: CropShape) -> CropSt
     frames, arrays, scans = [], [], []
     for position, subset in enumerate(subsets):
         own = folder / f"subset{subset}"
-        frame, array = _read_index(own / "index.parquet"), _open(own / "crops.npy")
+        frame = read_parquet(own / "index.parquet", _INDEX, "the crops of the stage crops")
+        array = _open(own / "crops.npy")
         wanted = (len(frame), side, side, side)
-        if array.shape != wanted or array.dtype != np.dtype("<i2"):
+        is_whole = array.nbytes == (own / "crops.npy").stat().st_size - array.offset
+        if array.shape != wanted or array.dtype.str != "<i2" or not is_whole:
             msg = (
                 f"{own / 'crops.npy'}: Expected int16 of shape {wanted}, as index.parquet and the "
                 f"section crops say. Received: {array.dtype} of shape {array.shape}"
@@ -99,24 +112,13 @@ def read_crops(folder: Path, subsets: Sequence[int], shape: CropShape) -> CropSt
     )
 
 
-def _read_index(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError as error:
+def _open(path: Path) -> np.memmap[Any, np.dtype[np.int16]]:
+    if not path.is_file():
         msg = f"{path}: Expected the crops of the stage crops. Received: no file"
-        raise FileNotFoundError(msg) from error
-    except (OSError, ValueError) as error:
-        msg = f"{path}: Expected a whole Parquet file. Received: {error}"
-        raise ValueError(msg) from error
-
-
-def _open(path: Path) -> NDArray[np.int16]:
+        raise FileNotFoundError(msg)
     try:
-        array: NDArray[np.int16] = np.load(path, mmap_mode="r")
-    except FileNotFoundError as error:
-        msg = f"{path}: Expected the crops of the stage crops. Received: no file"
-        raise FileNotFoundError(msg) from error
-    except (ValueError, EOFError) as error:
-        msg = f"{path}: Expected a whole .npy file. Received: {error}"
+        # Not np.load, which also opens zips and pickles.
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # A damaged header makes NumPy raise errors of any kind.
+        msg = f"{path}: Expected a whole .npy file. Received: {tell(error)}"
         raise ValueError(msg) from error
-    return array

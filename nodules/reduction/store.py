@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.files import atomic_folder, write_csv
+from nodules.files import atomic_folder, write_csv, write_parquet
 from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
@@ -101,7 +101,7 @@ def make_crops(
             for task in tasks:
                 store.append(kept[task.key].crops)
         index = pd.concat([chosen.iloc[:0], *(rows_of[scan.seriesuid] for scan in found)])
-        index.to_parquet(folder / "index.parquet", index=False)
+        write_parquet(folder / "index.parquet", index)
         write_csv(folder / "scans.csv", scans)
     kept.remove()
 

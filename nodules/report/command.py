@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -43,19 +42,19 @@ def run(options: argparse.Namespace) -> None:
         If a file is missing or does not hold the metrics as JSON. The message is one line that says
         why.
     """
+    from nodules.reading import read_json
+
     paths = [options.folder / f"{name}.json" for name in ("classifier", "localizer", "froc")]
     metrics = []
     # The score exists only if whole scans were searched.
     for path in paths if paths[-1].is_file() else paths[:-1]:
         try:
-            metrics.append(json.loads(path.read_text(encoding="utf-8")))
+            metrics.append(read_json(path, "the metrics that dvc repro writes"))
         except (OSError, ValueError) as error:
-            sys.exit(
-                f"error: {path}: Expected the metrics that dvc repro writes. Received: {error}"
-            )
+            sys.exit(f"error: {error}")
     try:
         print(summarise(*metrics))
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         sys.exit(
             f"error: {options.folder}: Expected the metrics that dvc repro writes. "
             f"Received: other keys or values, {error!r}"

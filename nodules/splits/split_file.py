@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nodules.reading import read_json
 from nodules.splits.audit import PARTS, LeakError
 
 
@@ -38,7 +38,7 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     tree = _read_tree(path)
     if fold is None:
         return _check_parts(path, tree["patients"])
-    folds = tree.get("folds", {})
+    folds = tree["folds"]
     if str(fold) not in folds:
         msg = f"{path}: Expected one of the folds {list(folds)}. Received: {fold}"
         raise ValueError(msg)
@@ -91,7 +91,7 @@ def searching_networks(path: Path, fold_tasks: Collection[str]) -> dict[str, Sea
     part_of = _check_parts(path, tree["patients"])
     if set(fold_tasks) != {"classifier", "localizer"}:
         return {patient: Seat("", part) for patient, part in part_of.items()}
-    if not tree.get("folds"):
+    if not tree["folds"]:
         msg = f"{path}: Expected the folds of the cross-validation. Received: none"
         raise ValueError(msg)
     seat_of: dict[str, Seat] = {}
@@ -105,6 +105,23 @@ def searching_networks(path: Path, fold_tasks: Collection[str]) -> dict[str, Sea
                 raise LeakError(msg)
             seat_of[patient] = Seat(f"fold{fold}", "test")
     return seat_of
+
+
+def ranked_patients(path: Path, fold_tasks: Collection[str]) -> dict[str, Seat]:
+    """Give the patients whose candidates are ranked: those on whom no network was trained.
+
+    Parameters
+    ----------
+    path, fold_tasks
+        See `searching_networks`.
+
+    Returns
+    -------
+    seat_of
+        The seats from `searching_networks` whose part is not ``train``.
+    """
+    seats = searching_networks(path, fold_tasks)
+    return {patient: seat for patient, seat in seats.items() if seat.part != "train"}
 
 
 def learning_patients(path: Path, folds: Iterable[int]) -> set[str]:
@@ -127,21 +144,20 @@ def learning_patients(path: Path, folds: Iterable[int]) -> set[str]:
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        msg = f"{path}: Expected the split of the stage split. Received: no file"
-        raise FileNotFoundError(msg)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated)
+        tree = read_json(path, "the split of the stage split", _refuse_repeated)
     except LeakError as error:
         msg = f"{path}: {error}"
         raise LeakError(msg) from error
-    except ValueError as error:
-        msg = f"{path}: Expected JSON. Received: {error}"
-        raise ValueError(msg) from error
     if not isinstance(tree, dict) or not isinstance(tree.get("patients"), dict):
         received = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
         msg = f"{path}: Expected the key patients, patient to part. Received: {received}"
         raise ValueError(msg)
+    folds = tree.setdefault("folds", {})
+    for key, own in [("folds", folds), *(folds.items() if isinstance(folds, dict) else ())]:
+        if not isinstance(own, dict):
+            msg = f"{path}: {key}: Expected an object. Received: {type(own).__name__}"
+            raise ValueError(msg)
     return tree
 
 

@@ -15,7 +15,6 @@ threshold with the best F1 on the scores of the cross-validation.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import asdict, replace
@@ -33,6 +32,7 @@ from nodules.evaluation.threshold import choose_threshold
 from nodules.files import atomic_folder, write_csv, write_json
 from nodules.jobs.resumable import work_through
 from nodules.jobs.workers import Workers
+from nodules.reading import read_json
 from studies.real_patches.data import LabelledPatches, make_folds, read_labelled_patches
 from studies.real_patches.networks import NetworkTask, TrainedNetwork, list_tasks, train_network
 from studies.real_patches.recipe import recipe_of
@@ -182,16 +182,18 @@ def summarise_folds(
 def score(arguments: argparse.Namespace) -> None:
     """Score a file with the networks of `train`, at their threshold."""
     path = arguments.folder / _SUMMARY
-    if not path.is_file():
-        msg = f"{path}: Expected the outcome of train. Received: no file"
-        raise FileNotFoundError(msg)
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary = read_json(path, "the outcome of train")
+    needed = {"models", "threshold", "data", "architectures"}
+    if not isinstance(summary, dict) or not needed <= summary.keys():
+        received = sorted(summary) if isinstance(summary, dict) else type(summary).__name__
+        msg = f"{path}: Expected keys {', '.join(sorted(needed))}. Received: {received}"
+        raise ValueError(msg)
     patches = read_labelled_patches(arguments.patches)
     resamples = resample_patients(patches.clusters(), _RESAMPLES, _SEED)
     from nodules.networks.file import load_model
     from studies.real_patches.fit import mean_scores
 
-    models = [load_model(arguments.folder / name) for name in summary["models"]]
+    models = [load_model(arguments.folder / name, "classifier") for name in summary["models"]]
     scores = mean_scores(models, patches.images_hu)
     metrics = measure_calls(patches.labels == 1, scores, scores >= summary["threshold"], resamples)
     if arguments.json is not None:
@@ -247,6 +249,6 @@ def main() -> None:
     start = time.perf_counter()
     try:
         arguments.run(arguments)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
     print(f"{time.perf_counter() - start:.0f} s")

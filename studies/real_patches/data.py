@@ -9,7 +9,6 @@ patches of one scan and often of one nodule.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.model_selection import StratifiedGroupKFold
+
+from nodules.reading import tell
 
 WINDOW_HU = (-1000.0, 400.0)
 SIZE_PX = 65
@@ -114,8 +115,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         zipfile.ZipFile(path).close()
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        msg = f"{path}: Expected a whole .npz of plain arrays. Received: {error}"
+    except Exception as error:  # A damaged file makes NumPy and zipfile raise errors of any kind.
+        msg = f"{path}: Expected a whole .npz of plain arrays. Received: {tell(error)}"
         raise ValueError(msg) from error
     for key in ("image", "label"):
         if key not in arrays:

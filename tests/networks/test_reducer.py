@@ -17,7 +17,7 @@ CUBES_HU = np.random.default_rng(0).integers(-1000, 400, (4, 33, 33, 33)).astype
 def test_a_saved_network_gives_the_same_logits(architecture: str, tmp_path: Path):
     model = build_reducer(architecture, 33, WINDOW_HU, 0.2)
     save_model(model, tmp_path / "reducer.keras")
-    again = load_model(tmp_path / "reducer.keras")
+    again = load_model(tmp_path / "reducer.keras", "reducer")
     np.testing.assert_array_equal(predict(again, CUBES_HU), predict(model, CUBES_HU))
     assert again.output_shape == (None, 1)
 

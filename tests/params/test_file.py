@@ -227,3 +227,87 @@ def test_a_file_that_is_no_parameter_file_is_refused_by_name(tmp_path, data):
     with pytest.raises(ValueError, match=r"^.*p.yaml: .*Expected .*Received: ") as caught:
         load_params(tmp_path / "p.yaml")
     assert "\n" not in str(caught.value)
+
+
+def bomb(levels: int) -> str:
+    """Lists of nine aliases of the list before: 9 ** levels values in a few lines."""
+    first = "a0: &a0 [" + ", ".join(["x"] * 9) + "]\n"
+    return first + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, levels)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (bomb(9), "more than 10,000 values, with what aliases repeat"),
+        (
+            bomb(9).replace("a0: &a0 [", "a0: &a0 [{y: 1}, ") + "b: {<<: [*a8]}\n",
+            "more than 10,000 values, with what aliases repeat",
+        ),
+        ("a: &a [*a]", "more than 10,000 values, with what aliases repeat"),
+        ("[" * 5000, "values nested too deep"),
+        ("a: " * 5 + "{b: " * 10_000, "values nested too deep|mapping values are not allowed"),
+        ("a: " + "9" * 5000, "Exceeds the limit"),
+        ("a: 2021-99-99", "month must be in 1..12"),
+        ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor .*, line 1"),
+        ("a: 1\nb: 2\na: 3\n", 'while constructing a mapping, found duplicate key "a" .*, line 3'),
+        ("a: \0", "unacceptable character #x0000"),
+        ("a: 1\n---\nb: 2", "expected a single document"),
+        ("x" * 70_000, "more than 65,536 bytes"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_hostile_files_are_refused_in_one_line(tmp_path, text, expected):
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=rf"^.*p.yaml: Expected a readable YAML file\. Received: ({expected})"
+    ) as caught:
+        load_params(tmp_path / "p.yaml")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_device_that_never_ends_is_no_parameter_file():
+    with pytest.raises(ValueError, match=r"/dev/zero: .* Received: more than 65,536 bytes"):
+        load_params(Path("/dev/zero"))
+
+
+def test_of_many_problems_the_first_are_told(tmp_path):
+    tree = copy.deepcopy(TREE)
+    tree["data"]["subsets"] = list(range(100, 2000))
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(ValueError, match=r"; and 1880 more$") as caught:
+        load_params(tmp_path / "p.yaml")
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize("secret", ["//me:hunter2@", "//me:hun ter2@", "//hunter2@"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("https://", "ftp://"),
+        lambda text: text.replace("https://", "'https://"),
+        lambda text: text.replace("base_url: https", "https"),
+        lambda text: text.replace("base_url: https", "base_url: [https") + "x: ]",
+        lambda text: text.replace("base_url: https", "base_url: :  https"),
+        lambda text: re.sub(r"base_url: (\S+ ?\S*)", r"base_url: \1\n    base_url: \1", text),
+        lambda text: re.sub(r"zenodo:.*\n    base_url: (.*)\n(    .*\n)*", r"zenodo: [\1]\n", text),
+        lambda text: text.replace("base_url: ", "base_url: {a: ").replace("org", "org}"),
+    ],
+)
+def test_no_password_of_an_address_is_printed(tmp_path, secret, change):
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    line = next(row for row in own.splitlines() if "base_url:" in row)
+    own = own.replace(line, "    base_url: https:" + secret + "zenodo.org/")
+    for text in (change(own), change(own.replace("zenodo.org/", "zenodo.org/?token=hunter2"))):
+        (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"p.yaml: .*Expected .*Received: ") as caught:
+            load_params(tmp_path / "p.yaml")
+        assert not re.search("hun|ter2", str(caught.value))
+
+
+def test_no_token_of_an_address_is_printed(tmp_path):
+    told = refusal(tmp_path, "data.zenodo.base_url", "ftp://zenodo.org/api?token=hunter2")
+    assert told.endswith("Received: a text that is not shown, since it may hold a password")
+    assert "zenodo.org" in refusal(tmp_path, "data.zenodo.base_url", "ftp://zenodo.org")

@@ -58,7 +58,7 @@ def test_logits_are_the_mean_over_the_crop_and_its_mirror_images(project: Path, 
     logits = score_candidates(
         project / "subset0.zip", PLACES, reducers(project), SHAPE, tmp_path / "out.csv"
     )
-    model = load_model(project / "models/reducer.keras")
+    model = load_model(project / "models/reducer.keras", "reducer")
     grid = make_grid(GEOMETRY, SHAPE.as_patch(0))
     for row, uid in enumerate(PLACES["seriesuid"]):
         crop = cut_crops(VOLUMES[uid], grid, nearest_points(grid, PLACES.iloc[[row]]))

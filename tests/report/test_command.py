@@ -30,9 +30,11 @@ def test_the_command_reads_a_folder_and_says_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("localizer.json", None, "localizer.json: Expected .*No such file"),
-        ("froc.json", "{", "froc.json: Expected the metrics that dvc repro writes. Received: Exp"),
+        ("localizer.json", None, "localizer.json: Expected the metrics .* Received: no file"),
+        ("froc.json", "{", "froc.json: Expected JSON. Received: Expecting"),
         ("classifier.json", "{}", r"Expected the metrics that .* keys or values, KeyError\('test'"),
+        ("froc.json", "[" * 99999, "froc.json: Expected JSON. Received: values nested too deep"),
+        ("classifier.json", '{"test": {"n": ""}}', "Expected the metrics that .* keys or values"),
         ("localizer.json", "[]", "Expected the metrics that .* keys or values, TypeError"),
     ],
 )

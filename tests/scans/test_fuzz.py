@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scans.fuzz import KINDS, campaign
+from tests.fuzz import campaign
+from tests.scans.fuzz import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

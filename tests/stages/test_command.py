@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import ROOT
+from tests.stages.test_stages import GREETING
 
 # Its workers and itself leave their process numbers, and then take long.
 STAGE = """
@@ -106,7 +107,7 @@ def test_no_worker_outlives_its_stage(tmp_path, number):
         running.send_signal(number)
         check_that_all_end(pids)
         told = running.stdout.read()
-    expected = {signal.SIGTERM: 143, signal.SIGINT: 1, signal.SIGKILL: -9}
+    expected = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
     assert running.returncode == expected[number]
     if number != signal.SIGKILL:
         assert told == ("interrupted\n" if number == signal.SIGINT else "")
@@ -130,4 +131,42 @@ def test_a_stage_interrupted_while_it_imports_ends_in_one_line(after_s):
     if running.returncode == 0:
         pytest.fail("it was done with its imports: interrupt it earlier")
     assert others == ["interrupted\n"]
-    assert (running.returncode, out) == (1, "")
+    assert (running.returncode, out) == (130, "")
+
+
+# Imports TensorFlow, as stages do that use networks, and makes of an interruption another error.
+IMPORTING = """
+from stages.command import parser, run
+
+def main(arguments, params):
+    print("begun", flush=True)
+    try:
+        import keras
+        while True:
+            pass
+    except KeyboardInterrupt as error:
+        raise {error} from error
+
+run(parser("a stage").parse_args(), main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["ImportError('numpy failed')", "SystemError", "error"])
+@pytest.mark.parametrize("after_s", [0.0, 0.7])
+def test_a_stage_interrupted_while_it_imports_tensorflow_ends_in_one_line(tmp_path, error, after_s):
+    (tmp_path / "stage.py").write_text(IMPORTING.format(error=error), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "stage.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout.readline() == "begun\n"
+        time.sleep(after_s)
+        running.send_signal(signal.SIGINT)
+        told = running.stderr.read()
+    assert [line for line in told.splitlines() if not GREETING.match(line)] == ["interrupted"]
+    assert running.returncode == 130

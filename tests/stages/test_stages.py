@@ -18,7 +18,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from nodules.files import write_csv
+from nodules.files import write_csv, write_parquet
 from nodules.luna16.tables import read_table
 from tests.places import ROOT
 from tests.small_luna import itk_image, noise, write_small_luna
@@ -273,8 +273,15 @@ def test_what_cannot_be_cut_is_named(folder: Path, spoil, expected):
 
 
 def change_index(folder: Path, subset: int, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    path = folder / f"patches/subset{subset}/index.parquet"
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    own = folder / f"patches/subset{subset}"
+    index = change(pd.read_parquet(own / "index.parquet"))
+    write_parquet(own / "index.parquet", index)
+    np.save(own / "patches.npy", np.load(own / "patches.npy")[: len(index)])
+    scans = pd.read_csv(own / "scans.csv", dtype={"seriesuid": str, "patient": str})
+    for label, name in enumerate(["negatives", "positives"]):
+        counts = index.loc[index["label"] == label, "seriesuid"].value_counts()
+        scans[name] = scans["seriesuid"].map(counts).fillna(0).astype(int)
+    write_csv(own / "scans.csv", scans)
 
 
 def plant(folder: Path, columns: list[str]) -> None:
@@ -295,7 +302,10 @@ NODULE = ["nodule_x_mm", "nodule_y_mm", "nodule_z_mm", "diameter_mm"]
     ("spoil", "expected"),
     [
         (lambda f: plant(f, NODULE), "each nodule in one part. .* in train and validation"),
-        (lambda f: plant(f, ["seriesuid"]), "each scan in one part. Received: scan 1.0.0 in train"),
+        (
+            lambda f: plant(f, ["seriesuid"]),
+            "subset1/index.parquet: Expected 0 positives and 0 negatives of 1.0.0 of 010, as scans",
+        ),
         (
             lambda f: change_index(f, 1, lambda index: index[index["label"] == 0]),
             r"positives and negatives in every part. Received: no positives in validation",
@@ -320,6 +330,20 @@ def test_a_split_that_leaks_or_cannot_be_used_is_refused(folder: Path, spoil, ex
     (folder / "split.json").unlink()
     spoil(folder)
     refused(folder, "split", expected)
+
+
+@pytest.mark.parametrize("stage", ["tables", "split"])
+def test_two_processes_of_a_stage_make_what_one_makes(folder: Path, stage):
+    expected = contents(folder)
+    for name in expected:
+        if name.suffix in (".json", ".csv") and name.parent.name in ("raw", "metrics", "run"):
+            name.unlink()
+    both = [subprocess.Popen(command(folder, stage), cwd=ROOT) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    made = contents(folder)
+    assert made.keys() <= expected.keys()
+    assert all(made[path] == expected[path] for path in made)
+    assert (folder / {"tables": "raw/tables.json", "split": "split.json"}[stage]) in made
 
 
 def test_an_unknown_architecture_is_refused(folder: Path):
@@ -385,7 +409,10 @@ def test_a_fold_is_trained_evaluated_and_gathered(folder: Path):
     line += ["--predictions", folder / "predictions"]
     missing = run([str(word) for word in line])
     assert missing.returncode == 1
-    assert re.search(r"fold0.parquet: Expected the predictions of fold 0. Received", missing.stderr)
+    assert re.search(
+        r"fold0.parquet: Expected the predictions of the classifier. Received: no file",
+        missing.stderr,
+    )
     for fold in ("0", "2"):
         parts = predictions["patient"].map(folds[fold])
         predictions.assign(part=parts).to_parquet(made.with_name(f"fold{fold}.parquet"))

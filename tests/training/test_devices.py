@@ -78,7 +78,7 @@ for name, count in how["trainings"]:
     # What a frozen beginning makes of the patches, computed as in training.
     with devices.scope():
         features = features_of(keras.Model(model.inputs, model.get_layer("pool1").output), images)
-    saved = load_model(path)
+    saved = load_model(path, "classifier")
     wanted = predict(keras.Model(saved.inputs, saved.get_layer("pool1").output), images)
     said = {
         "frozen_error": float(np.abs(features - wanted).max() / np.abs(wanted).max()),

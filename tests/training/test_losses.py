@@ -115,7 +115,7 @@ def test_whatever_is_minimised_val_loss_and_the_saved_model_stay_the_same_kind(
     names = ["epoch", "loss", "objective", "val_loss", "val_objective"]
     assert sorted(outcome.history.columns) == names
     save_model(model, tmp_path / "m.keras")
-    served = predict(load_model(tmp_path / "m.keras"), images)
+    served = predict(load_model(tmp_path / "m.keras", "localizer"), images)
     assert served.shape == (64, 3)
     # Of the epoch whose weights were kept.
     error = np.abs(served - examples.targets).mean()
@@ -157,7 +157,7 @@ def test_mixed_precision_trains_a_model_that_knows_nothing_of_it(tmp_path):
     train(model, examples, examples, "localizer", how)
     assert (predict(model, images) != before).any()
     save_model(model, tmp_path / "m.keras")
-    served = load_model(tmp_path / "m.keras")
+    served = load_model(tmp_path / "m.keras", "localizer")
     assert {layer.compute_dtype for layer in served.layers if layer.name != "hu"} == {"float32"}
     np.testing.assert_array_equal(predict(served, images), predict(model, images))
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from nodules.files import write_parquet
 from nodules.networks.file import load_model, predict
 from nodules.params.networks import ClassifierParams, LocalizerParams
 from nodules.training.run import TrainingFiles, make_fit, run_training
@@ -76,6 +77,7 @@ def test_a_training_leaves_its_network_curves_and_record(tmp_path: Path, capsys,
     images, index = discs(48, seed=0)
     (tmp_path / "patches/subset3").mkdir(parents=True)
     np.save(tmp_path / "patches/subset3/patches.npy", images)
+    write_parquet(tmp_path / "patches/subset3/index.parquet", index)
     part = np.repeat(["train", "validation", "test"], 16)
     index = index.assign(subset=3, row=np.arange(48), part=part)
     own = params(task, architecture="cnn", epochs=2, warmup_epochs=0, mixed_precision=True)
@@ -103,7 +105,7 @@ def test_a_training_leaves_its_network_curves_and_record(tmp_path: Path, capsys,
     # The network is that of the best epoch, as it did on the part validation, on nodules only
     # where it is the localizer.
     rows = (part == "validation") & ((index["label"] == 1) | (task == "classifier"))
-    outputs = predict(load_model(model), images[rows])
+    outputs = predict(load_model(model, task), images[rows])
     if task == "classifier":
         loss = keras.losses.binary_crossentropy(index["label"][rows].to_numpy()[:, None], outputs)
     else:
