@@ -32,9 +32,9 @@ class Linking:
         always linked.
     aggregation
         How the probability of a finding is computed from its discs: the highest probability
-        (``max``), the mean of the highest ones over `length_mm` (``mean_over_length``; slices that a
-        shorter finding lacks count as 0, so that a finding on one slice is not the surest),
-        or the probability that at least one disc is right if they are independent (``noisy_or``).
+        (``max``); the mean of the highest ones over `length_mm` (``mean_over_length``), where
+        slices that a shorter finding lacks count as 0; or the probability that at least one disc is
+        right if they are independent (``noisy_or``).
     length_mm
         The length along z that ``mean_over_length`` averages over.
     """
