@@ -71,7 +71,9 @@ def main(scans: int, candidates: int, models: Path) -> None:
         took_s = time.perf_counter() - start
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{f'all of {scans} scans':<28}{took_s:8.2f} s, {took_s / scans:.2f} s a scan")
-    print(f"{'peak memory':<28}{peak_mib:8.0f} MiB, {peak_mib - before_mib:.0f} MiB above the start")
+    print(
+        f"{'peak memory':<28}{peak_mib:8.0f} MiB, {peak_mib - before_mib:.0f} MiB above the start"
+    )
     each_s = took_s / len(places)
     hours = each_s * LUNA16_CANDIDATES / 3600
     print(f"LUNA16's {LUNA16_CANDIDATES:,} candidates: {hours:.1f} h by one process")
