@@ -45,7 +45,7 @@ def test_the_example_of_scoring_prints_what_the_page_shows(tmp_path):
     assert (prompt, program, subcommand) == ("$", "nodules", "froc")
     assert froc(tmp_path, *arguments) == expected
     # All keys but those that only the pipeline knows, and the interval that was not asked for.
-    pipelines_own = {"data", "protocol", "interval_95"}
+    pipelines_own = {"data", "protocol", "interval_95", "validation"}
     assert set(json.loads((tmp_path / "froc.json").read_text())) == set(FROC) - pipelines_own
 
 
