@@ -8,7 +8,15 @@ from nodules.luna16.nodules import is_on_finding
 from nodules.luna16.rules import COORDINATES
 from nodules.patches.sampling import scan_generator
 
-COLUMNS = ["seriesuid", *COORDINATES, "kind", "label", "probability", "diameter_mm"]
+_TYPES = {
+    "seriesuid": "str",
+    **dict.fromkeys(COORDINATES, "float64"),
+    "kind": "str",
+    "label": "int8",
+    "probability": "float64",
+    "diameter_mm": "float64",
+}
+COLUMNS = list(_TYPES)
 
 
 def choose_crops(
@@ -54,6 +62,5 @@ def choose_crops(
     rank = found[found["label"] == 0].groupby("seriesuid").cumcount()
     kept = found.drop(index=rank.index[rank >= negatives_per_scan])
     chosen = pd.concat([nodules[COLUMNS], kept[COLUMNS]], ignore_index=True)
-    return chosen.sort_values("seriesuid", kind="stable", ignore_index=True).astype(
-        {"label": "int8"}
-    )
+    # A table without rows would else have no types.
+    return chosen.sort_values("seriesuid", kind="stable", ignore_index=True).astype(_TYPES)

@@ -9,9 +9,9 @@ import pytest
 
 import nodules.reduction.store as module
 from nodules.jobs.workers import Workers
-from nodules.luna16.rules import COORDINATES
+from nodules.luna16.rules import ANNOTATION_COLUMNS, COORDINATES
 from nodules.patches.grid import make_grid
-from nodules.reduction.choose import COLUMNS
+from nodules.reduction.choose import COLUMNS, choose_crops
 from nodules.reduction.crops import CropShape, cut_crops, nearest_points
 from nodules.reduction.read import read_crops
 from nodules.reduction.store import make_crops
@@ -156,3 +156,19 @@ def test_damaged_crops_are_refused_by_file(made: Path, tmp_path: Path, spoil, ex
 def test_crops_of_another_size_are_refused(made: Path):
     with pytest.raises(ValueError, match=r"crops\.npy: Expected .*19, 19, 19.*Received: .*17"):
         read_crops(made, [4], CropShape(size_px=17, margin_px=1, spacing_mm=1.5))
+
+
+def test_a_subset_that_nobody_learns_from_is_empty(archive: Path, made: Path, tmp_path: Path):
+    found = pd.DataFrame(columns=["seriesuid", *COORDINATES, "class", "probability", "diameter_mm"])
+    nodules = pd.DataFrame(columns=ANNOTATION_COLUMNS)
+    chosen = choose_crops(found, nodules, nodules, negatives_per_scan=5, seed=0)
+    make_crops(archive, SCANS[:0], chosen, SHAPE, tmp_path / "subset0")
+    shutil.copytree(made / "subset4", tmp_path / "subset4")
+    stores = read_crops(tmp_path, [0, 4], SHAPE)
+    alone = read_crops(tmp_path, [4], SHAPE)
+    pd.testing.assert_frame_equal(
+        stores.index.drop(columns="store"), alone.index.drop(columns="store")
+    )
+    rows = np.arange(len(CHOSEN))
+    np.testing.assert_array_equal(stores.take(rows, 1), alone.take(rows, 1))
+    assert stores.scans.to_numpy().tolist() == SCANS.to_numpy().tolist()
