@@ -73,6 +73,20 @@ def score_track(
     ------
     ValueError
         If the test scans hold no nodule.
+
+    Examples
+    --------
+    >>> places = {"seriesuid": ["a"], "coordX": [5.0], "coordY": [0.0], "coordZ": [-90.0]}
+    >>> marks = pd.DataFrame({**places, "probability": [0.7]})
+    >>> nodules = pd.DataFrame({**places, "diameter_mm": [8.0]})
+    >>> scans = pd.DataFrame({"seriesuid": ["a"], "patient": ["LIDC-IDRI-0001"], "part": ["test"]})
+    >>> truth = Truth(nodules, nodules[:0])
+    >>> learned = "candidates of other patients"
+    >>> result, metrics = score_track(
+    ...     marks, "a reader's marks", learned, scans, truth, bootstraps=50, seed=0
+    ... )
+    >>> metrics["cpm"], metrics["protocol"][:63]
+    (1.0, "LUNA16's official evaluation of 1 scans of 1 patients: a reader")
     """
     part = scans["part"]
     result, metrics = _score(marks, kind, learned, scans[part == "test"], truth, bootstraps, seed)
