@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             Detection(
                 patch_shape(params.patches),
                 own.stride_px,
-                Linking(own.gap_mm, own.aggregation, own.top_k),
+                Linking(own.gap_mm, own.aggregation, own.length_mm),
                 own.most_per_scan,
             ),
             arguments.out,

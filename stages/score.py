@@ -14,7 +14,7 @@ from nodules.froc.track import Truth, score_track
 from nodules.luna16.tables import read_table, refuse_unknown_scans
 from nodules.params.sections import Params
 from nodules.patches.read import read_scans
-from nodules.splits.split_file import ranked_patients
+from nodules.splits.split_file import searching_networks
 from stages.command import parser, run
 
 MARKS = {
@@ -22,13 +22,19 @@ MARKS = {
     "luna16": "candidates of candidates_V2.csv, ranked and merged",
     "track": "all rows of candidates_V2.csv, the track for false positive reduction",
 }
+IN_SAMPLE = "what the detector finds in scans of the patients on whom it was trained (in-sample)"
+UNSEEN = "what networks find in scans of patients whom they never saw"
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the scores of both tracks, and the FROC curve of the findings."""
     subsets, own = params.data.subsets, params.evaluate
     listed = read_scans(arguments.patches, subsets)
-    seat_of = ranked_patients(arguments.split, params.split.fold_tasks)
+    seats = searching_networks(arguments.split, params.split.fold_tasks)
+    seat_of = {patient: seat for patient, seat in seats.items() if seat.part != "train"}
+    learned = IN_SAMPLE if len(seat_of) < len(seats) else UNSEEN
+    if params.candidates.source == "luna16":
+        learned = "candidates_V2.csv"
     scans = pd.concat(
         [read_searched(arguments.detections, k, listed, seat_of) for k in subsets],
         ignore_index=True,
@@ -50,6 +56,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         result, metrics = score_track(
             pd.concat(marks, ignore_index=True),
             MARKS[kind],
+            learned,
             scans,
             truth,
             bootstraps=own.bootstraps,

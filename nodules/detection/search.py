@@ -275,7 +275,9 @@ def detect_scan(
     grid = make_grid(geometry, shape)
     region = find_lung_region(volume_hu, geometry, seriesuid)
     discs = find_discs(volume_hu, grid, region, scorer, localize, threshold)
-    findings = link_discs(discs, detection.linking).head(detection.most_per_scan)
+    findings = link_discs(discs, detection.linking, grid.geometry.spacing_xyz_mm[2]).head(
+        detection.most_per_scan
+    )
     world_xyz_mm = find_world(findings, grid.geometry)
     findings = findings.assign(
         seriesuid=seriesuid, **dict(zip(COORDINATES, world_xyz_mm.T, strict=True))

@@ -14,8 +14,8 @@ from nodules.froc.score import FrocResult, evaluate
 
 _PROTOCOL = (
     "LUNA16's official evaluation of {scans} scans of {patients} patients: {marks}. No network was "
-    "trained {or_selected}on a patient whom it searched. Annotations and excluded findings of "
-    "these scans only."
+    "trained {or_selected}on a patient whom it searched. The reducer learned from {learned}. "
+    "Annotations and excluded findings of these scans only."
 )
 # What is told of the validation part: enough to choose by.
 _TOLD = ("scans", "nodules", "true_positives", "cpm")
@@ -38,6 +38,7 @@ class Truth:
 def score_track(
     marks: pd.DataFrame,
     kind: str,
+    learned: str,
     scans: pd.DataFrame,
     truth: Truth,
     *,
@@ -52,6 +53,8 @@ def score_track(
         ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``probability``.
     kind
         What the marks are, in words.
+    learned
+        What the network learned from that ranked them, in words.
     scans
         ``seriesuid``, ``patient`` and ``part``, which is ``test`` or ``validation``.
     truth
@@ -72,11 +75,11 @@ def score_track(
         If the test scans hold no nodule.
     """
     part = scans["part"]
-    result, metrics = _score(marks, kind, scans[part == "test"], truth, bootstraps, seed)
+    result, metrics = _score(marks, kind, learned, scans[part == "test"], truth, bootstraps, seed)
     validation = scans[part == "validation"]
     has_nodules = truth.annotations["seriesuid"].isin(validation["seriesuid"]).any()
     if has_nodules:
-        _, all_of_it = _score(marks, kind, validation, truth, bootstraps, seed)
+        _, all_of_it = _score(marks, kind, learned, validation, truth, bootstraps, seed)
         metrics["validation"] = {
             "protocol": all_of_it["protocol"],
             **{name: all_of_it[name] for name in _TOLD},
@@ -88,6 +91,7 @@ def score_track(
 def _score(
     marks: pd.DataFrame,
     kind: str,
+    learned: str,
     scans: pd.DataFrame,
     truth: Truth,
     bootstraps: int,
@@ -103,6 +107,7 @@ def _score(
         scans=len(scans),
         patients=scans["patient"].nunique(),
         marks=kind,
+        learned=learned,
         or_selected="or selected " if (scans["part"] == "test").all() else "",
     )
     return result, {"protocol": protocol, **result.to_metrics()}

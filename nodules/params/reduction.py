@@ -17,8 +17,8 @@ class CandidateParams(Strict):
     stride_px: Annotated[int, Field(ge=1, le=64)]
     threshold: Annotated[float, Field(gt=0, lt=1)] | None
     gap_mm: Annotated[float, Field(ge=0, le=20)]
-    aggregation: Literal["max", "mean_top_k", "noisy_or"]
-    top_k: Annotated[int, Field(ge=1)]
+    aggregation: Literal["max", "mean_over_length", "noisy_or"]
+    length_mm: Annotated[float, Field(gt=0, le=50)]
     most_per_scan: Annotated[int, Field(ge=1, le=1000)]
 
 

@@ -43,7 +43,7 @@ class ArrayFile:
         return self
 
     def append(self, items: NDArray[np.int16]) -> None:
-        """Write more items, int16 of shape (N, *shape)."""
+        """Write more items: int16, N of the given shape."""
         self._file.write(np.ascontiguousarray(items, "<i2").data)
         self._items += len(items)
 

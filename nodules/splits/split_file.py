@@ -107,23 +107,6 @@ def searching_networks(path: Path, fold_tasks: Collection[str]) -> dict[str, Sea
     return seat_of
 
 
-def ranked_patients(path: Path, fold_tasks: Collection[str]) -> dict[str, Seat]:
-    """Give the patients whose candidates are ranked: those on whom no network was trained.
-
-    Parameters
-    ----------
-    path, fold_tasks
-        See `searching_networks`.
-
-    Returns
-    -------
-    seat_of
-        The seats from `searching_networks` whose part is not ``train``.
-    """
-    seats = searching_networks(path, fold_tasks)
-    return {patient: seat for patient, seat in seats.items() if seat.part != "train"}
-
-
 def learning_patients(path: Path, folds: Iterable[int]) -> set[str]:
     """Give the patients from whom any reducer learns, or by whom it is selected.
 

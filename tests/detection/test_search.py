@@ -117,7 +117,7 @@ def test_a_finding_is_in_the_world_where_its_ball_is(grid_mm):
     ball_mm = geometry.world_from_index((77.3, 30.6, 8.4))
     volume_hu[np.linalg.norm(world_mm - ball_mm, axis=-1) < 6] = 300
     shape = PatchShape(size_px=33, depth=1, **grid_mm)
-    detection = Detection(shape, 2, Linking(3.0, "max", 3), 100)
+    detection = Detection(shape, 2, Linking(3.0, "max", 5.0), 100)
     findings = detect_scan(volume_hu, geometry, "1.2.3", Brightness(), find_bright, 0.2, detection)
     assert len(findings) == 1
     assert list(findings) == [*SUBMISSION_COLUMNS, "diameter_mm"]
@@ -136,7 +136,7 @@ def test_findings_do_not_depend_on_processes_nor_on_an_interruption(tmp_path, mo
     write_subset(plans, 0, tmp_path / "subset0.zip")
     save_networks(tmp_path)
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(size_px=65, depth=1), 8, Linking(3.0, "max", 3), 100)
+    detection = Detection(PatchShape(size_px=65, depth=1), 8, Linking(3.0, "max", 5.0), 100)
     wanted = {plan.seriesuid: networks for plan in plans[:2]}
     nodules = phantom_tables(plans)["annotations.csv"]
 
@@ -194,7 +194,7 @@ def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
     volume = Volume("1.2.3", geometry, np.zeros(geometry.shape_zyx, np.int16))
     write_archive(tmp_path / "subset0.zip", "subset0", [volume])
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(size_px=33, depth=3), 8, Linking(3.0, "max", 3), 100)
+    detection = Detection(PatchShape(size_px=33, depth=3), 8, Linking(3.0, "max", 5.0), 100)
     arguments = (
         tmp_path / "subset0.zip",
         {"1.2.3": networks},

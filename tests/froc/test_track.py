@@ -31,7 +31,7 @@ MARKS = pd.DataFrame(
 
 
 def test_each_part_is_scored_on_its_own_scans_alone():
-    result, metrics = score_track(MARKS, "marks", SCANS, TRUTH, bootstraps=50, seed=0)
+    result, metrics = score_track(MARKS, "marks", "its own", SCANS, TRUTH, bootstraps=50, seed=0)
     own = evaluate(MARKS[:2], NODULES[:2], NODULES[:0], ["1.1", "1.2"], bootstraps=50, seed=0)
     assert result.cpm == own.cpm
     told = own.to_metrics()
@@ -39,6 +39,7 @@ def test_each_part_is_scored_on_its_own_scans_alone():
     assert (
         "2 scans of 1 patients: marks. No network was trained or selected on" in metrics["protocol"]
     )
+    assert "The reducer learned from its own." in metrics["protocol"]
     validation = metrics["validation"]
     others = evaluate(MARKS[2:], NODULES[2:], NODULES[:0], ["1.3", "1.4"], bootstraps=50, seed=0)
     assert (validation["scans"], validation["nodules"], validation["true_positives"]) == (2, 2, 2)
@@ -50,5 +51,5 @@ def test_each_part_is_scored_on_its_own_scans_alone():
 @pytest.mark.parametrize("truth", [TRUTH, Truth(NODULES[:2], NODULES[:0])])
 def test_without_nodules_to_validate_on_there_is_no_such_score(truth: Truth):
     scans = SCANS if truth is not TRUTH else SCANS[SCANS["part"] == "test"]
-    _, metrics = score_track(MARKS, "marks", scans, truth, bootstraps=50, seed=0)
+    _, metrics = score_track(MARKS, "marks", "its own", scans, truth, bootstraps=50, seed=0)
     assert "validation" not in metrics

@@ -187,6 +187,7 @@ def test_from_candidates_to_the_score_with_one_split(project: Path):
         metrics = json.loads((project / name).read_text())
         assert (metrics["data"], metrics["scans"]) == ("phantom", 1)
         assert "of 1 scans of 1 patients" in metrics["protocol"]
+        assert "patients on whom it was trained (in-sample)" in metrics["protocol"]
         for part, told in (("test", metrics), ("validation", metrics["validation"])):
             own = ranked.loc[ranked["part"] == part, "seriesuid"]
             assert told["nodules"] == annotations["seriesuid"].isin(own).sum()
@@ -281,4 +282,5 @@ def test_with_folds_each_scan_is_searched_and_ranked_by_the_fold_that_tests_it(p
     run(project, "score", SCORE)
     metrics = json.loads((project / "froc.json").read_text())
     assert "of 4 scans of 4 patients" in metrics["protocol"]
+    assert "scans of patients whom they never saw" in metrics["protocol"]
     assert "validation" not in metrics
