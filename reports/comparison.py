@@ -194,17 +194,23 @@ def _whole_scans(
         "",
         f"In the last column, the experiment and `{first}` are scored on the same scans in each",
         "sample of a bootstrap. If the interval excludes 0, these two runs are shown to differ. It",
-        "does not show that trainings with other seeds would differ, too.",
+        "does not show that trainings with other seeds would differ, too. With candidates from",
+        "luna16, the experiment's networks searched nothing, and the CPM is that of the reducer.",
         "",
         *_table(
-            ["experiment", "CPM, test", "CPM, validation", f"CPM minus that of {first}, test"],
             [
-                [name, *_cpms(_of(outcomes[name], "froc")), _difference(differences.get(name))]
-                for name in finished
+                *("experiment", "candidates from", "CPM, test", "CPM, validation"),
+                f"CPM minus that of {first}, test",
             ],
+            [_whole_scan_row(name, outcomes[name], differences.get(name)) for name in finished],
         ),
         "",
     ]
+
+
+def _whole_scan_row(name: str, outcome: Outcome, difference: Difference | str | None) -> list[str]:
+    source = _dig(outcome.params, "params.yaml", "candidates").get("source", NOT_THERE)
+    return [name, str(source), *_cpms(_of(outcome, "froc")), _difference(difference)]
 
 
 def _cpms(metrics: Mapping[str, Any]) -> tuple[str, str]:

@@ -127,6 +127,7 @@ def test_cpms_have_the_test_interval_and_no_other():
         "interval_95": {"cpm": [0.25, 0.75]},
         "validation": {"cpm": 0.625, "interval_95": {"cpm": [0.5, 0.75]}},
     }
-    outcome = replace(OUTCOMES["first"], metrics={"metrics/froc.json": froc})
+    params = {"params.yaml": {"candidates": {"source": "luna16"}}}
+    outcome = replace(OUTCOMES["first"], metrics={"metrics/froc.json": froc}, params=params)
     report = write_report(EXPERIMENTS[:1], {"first": outcome}, {}, {}, "abc")
-    assert "| first | 0.500 (0.250 to 0.750) | 0.625 |  |" in report
+    assert "| first | luna16 | 0.500 (0.250 to 0.750) | 0.625 |  |" in report
