@@ -131,7 +131,7 @@ def whole_scan(models: Path, stride_px: int, threshold: float) -> None:
     """Print what takes the time for a real scan, and the findings."""
     scan = next(scan for scan in list_scans(REAL) if scan.seriesuid == NODULE_FREE)
     size = scan.header.geometry.size_xyz
-    detection = Detection(PatchShape(size_px=65, depth=1), stride_px, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=65, depth=1), stride_px, Linking(3.0, "max", 5.0), 100)
     before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     profile = cProfile.Profile()
     start = time.perf_counter(), time.process_time()

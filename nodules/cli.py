@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from nodules.froc import command as froc
 from nodules.report import command as summary
+from nodules.report import compare
 from nodules.sources import command as verify
 
 
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in {"froc": froc, "summary": summary, "verify": verify}.items():
+    named = {"compare": compare, "froc": froc, "summary": summary, "verify": verify}
+    for name, command in named.items():
         added = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY)
         command.add_arguments(added)
         added.set_defaults(run=command.run)

@@ -20,6 +20,7 @@ from typing import Any
 
 from nodules.files import atomic_file
 from reports.comparison import draw_comparison, write_report
+from reports.differences import cpm_differences
 from reports.experiments import (
     FINISHED,
     Experiment,
@@ -71,9 +72,11 @@ def main(again: bool) -> int:
     # This also runs experiments that were queued by a run that was stopped.
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
     shown = read_outcomes(_output(*DVC, "exp", "show", "--json"))
-    outcomes = {name: _with_records(outcome) for name, outcome in shown.outcomes.items()}
+    outcomes = {name: _with_files(outcome) for name, outcome in shown.outcomes.items()}
     _write(FOLDER / "comparison.svg", draw_comparison(experiments, outcomes))
-    _write(FOLDER / "comparison.md", write_report(experiments, outcomes, refused, shown.commit))
+    differences = cpm_differences(experiments, outcomes, _fetch)
+    report = write_report(experiments, outcomes, differences, refused, shown.commit)
+    _write(FOLDER / "comparison.md", report)
     results = [e for e in experiments if e.name in outcomes and outcomes[e.name].state == FINISHED]
     return len(experiments) - len(results)
 
@@ -108,17 +111,28 @@ def _queue(experiment: Experiment) -> str:
     return " ".join(done.stderr.split()) or "no word" if done.returncode else ""
 
 
-def _with_records(outcome: Outcome) -> Outcome:
-    """Add the records of the trainings. They differ in every run, so they are no DVC metrics."""
+def _with_files(outcome: Outcome) -> Outcome:
+    """Add what DVC does not show: records of trainings, and the lists in the official score."""
     if outcome.state != FINISHED:
         return outcome
-    records = {}
-    for task in ("classifier", "localizer"):
-        name = f"{outcome.rev}:metrics/runs/{task}.json"
-        shown = subprocess.run(["git", "show", name], capture_output=True, check=False)
-        if shown.returncode == 0:
-            records[task] = json.loads(shown.stdout)
-    return replace(outcome, records=records)
+    # The records differ in every run, so they are no DVC metrics.
+    records = {
+        task: _committed(outcome.rev, f"metrics/runs/{task}.json")
+        for task in ("classifier", "localizer")
+    }
+    score = {"metrics/froc.json": _committed(outcome.rev, "metrics/froc.json")}
+    return replace(outcome, records=records, metrics={**outcome.metrics, **score})
+
+
+def _committed(rev: str, name: str) -> Mapping[str, Any]:
+    """Read a JSON file of a commit; give nothing if the commit does not have it."""
+    shown = subprocess.run(["git", "show", f"{rev}:{name}"], capture_output=True, check=False)
+    content: Mapping[str, Any] = json.loads(shown.stdout) if shown.returncode == 0 else {}
+    return content
+
+
+def _fetch(output: Path, rev: str, target: Path) -> None:
+    _output(*DVC, "get", ".", str(output), "--rev", rev, "--out", str(target))
 
 
 def _output(*command: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nodules.froc.paired import Difference
 from nodules.report.dots import Panel, draw
 from reports.experiments import FINISHED, Experiment, Outcome
 
@@ -19,6 +20,7 @@ _ERRORS = {"centre": "centre_px", "x": "x_px", "diameter": "diameter_px"}
 def write_report(
     experiments: Sequence[Experiment],
     outcomes: Mapping[str, Outcome],
+    differences: Mapping[str, Difference | str],
     refused: Mapping[str, str],
     commit: str,
 ) -> str:
@@ -30,6 +32,9 @@ def write_report(
         All experiments of the list, in the order of the tables.
     outcomes
         The outcomes that DVC has, by the names of the experiments.
+    differences
+        The difference of each experiment's CPM from that of the first experiment, or the reason why
+        there is none, from `reports.differences.cpm_differences`.
     refused
         DVC's error messages for experiments that could not be queued, by name.
     commit
@@ -77,6 +82,7 @@ def write_report(
             [_localizer_row(e, outcomes[e.name]) for e in finished],
         ),
         "",
+        *_whole_scans(experiments, outcomes, differences),
         *_unfinished(experiments, outcomes, refused),
         "## What was set",
         "",
@@ -174,6 +180,55 @@ def _localizer_row(experiment: Experiment, outcome: Outcome) -> list[str]:
     ]
 
 
+def _whole_scans(
+    experiments: Sequence[Experiment],
+    outcomes: Mapping[str, Outcome],
+    differences: Mapping[str, Difference | str],
+) -> list[str]:
+    finished = [e.name for e in experiments if _is_finished(e, outcomes)]
+    if not finished:
+        return []
+    first = experiments[0].name
+    return [
+        "## Whole scans",
+        "",
+        f"In the last column, the experiment and `{first}` are scored on the same scans in each",
+        "sample of a bootstrap. If the interval excludes 0, these two runs are shown to differ. It",
+        "does not show that trainings with other seeds would differ, too. With candidates from",
+        "luna16, the experiment's networks searched nothing, and the CPM is that of the reducer.",
+        "",
+        *_table(
+            [
+                *("experiment", "candidates from", "CPM, test", "CPM, validation"),
+                f"CPM minus that of {first}, test",
+            ],
+            [_whole_scan_row(name, outcomes[name], differences.get(name)) for name in finished],
+        ),
+        "",
+    ]
+
+
+def _whole_scan_row(name: str, outcome: Outcome, difference: Difference | str | None) -> list[str]:
+    source = _dig(outcome.params, "params.yaml", "candidates").get("source", NOT_THERE)
+    return [name, str(source), *_cpms(_of(outcome, "froc")), _difference(difference)]
+
+
+def _cpms(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    bounds = _dig(metrics, "interval_95").get("cpm", ())
+    test = dict(zip(("value", "low", "high"), (metrics.get("cpm"), *bounds), strict=False))
+    validation = _dig(metrics, "validation").get("cpm")
+    return _interval(test, 3), _interval({"value": validation}, 3)
+
+
+def _difference(difference: Difference | str | None) -> str:
+    if difference is None:
+        return ""
+    if isinstance(difference, str):
+        return f"{NOT_THERE}: {_escaped(difference)}"
+    lower, upper = difference.interval
+    return f"{difference.value:+.3f} ({lower:+.3f} to {upper:+.3f})"
+
+
 def _training(experiment: Experiment, outcome: Outcome, task: str) -> list[str]:
     record = outcome.records.get(task, {})
     # The record is no output of a stage. If DVC took the model from its cache, the record is that
@@ -200,8 +255,8 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
-def _interval(metric: Mapping[str, float], digits: int) -> str:
-    if "value" not in metric:
+def _interval(metric: Mapping[str, Any], digits: int) -> str:
+    if metric.get("value") is None:
         return NOT_THERE
     text = f"{metric['value']:.{digits}f}"
     if "low" in metric:
@@ -218,7 +273,7 @@ def _unfinished(
         if _is_finished(experiment, outcomes):
             continue
         if name in refused:
-            rows.append([name, "failed: DVC did not queue it", refused[name].replace("|", r"\|")])
+            rows.append([name, "failed: DVC did not queue it", _escaped(refused[name])])
         elif name not in outcomes:
             rows.append([name, "not run", "`make compare`"])
         else:
@@ -226,6 +281,10 @@ def _unfinished(
     if not rows:
         return []
     return ["## Not finished", "", *_table(["experiment", "state", "why"], rows), ""]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -38,6 +38,26 @@ def parser(stage: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_training_files(options: argparse.ArgumentParser) -> None:
+    """Add the arguments for what a training writes, and for the list of what is installed.
+
+    Parameters
+    ----------
+    options
+        The stage's parser.
+    """
+    options.add_argument("--model", type=Path, required=True, help="the .keras to write")
+    options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
+    options.add_argument("--record", type=Path, required=True, help="the run record to write")
+    options.add_argument(
+        "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
+    )
+    options.add_argument(
+        "--requirements", type=Path, required=True, help="the lock of what is installed"
+    )
+    options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
+
+
 def run(arguments: argparse.Namespace, main: Callable[[argparse.Namespace, Params], None]) -> None:
     """Run a stage; where its input is bad, end with one line that says why.
 

@@ -1,4 +1,4 @@
-"""LUNA16's official score of the findings, on the scans that were searched."""
+"""LUNA16's official score of the findings, on scans that no network was trained on."""
 
 from __future__ import annotations
 
@@ -9,54 +9,62 @@ import pandas as pd
 
 from nodules.detection.searched import read_searched
 from nodules.files import write_csv, write_json
-from nodules.froc.score import evaluate
 from nodules.froc.submission import SUBMISSION
+from nodules.froc.track import Truth, score_track
 from nodules.luna16.tables import read_table, refuse_unknown_scans
 from nodules.params.sections import Params
 from nodules.patches.read import read_scans
-from nodules.splits.split_file import scoring_models
+from nodules.splits.split_file import searching_networks
 from stages.command import parser, run
 
-PROTOCOL = (
-    "LUNA16's official evaluation of {scans} scans of {patients} patients, each searched by "
-    "networks that neither trained nor validated on the patient; annotations and excluded findings "
-    "of these scans only"
-)
+MARKS = {
+    "detector": "findings of the classifier and the localizer, ranked by the reducer",
+    "luna16": "candidates of candidates_V2.csv, ranked and merged",
+    "track": "all rows of candidates_V2.csv, the track for false positive reduction",
+}
+IN_SAMPLE = "what the detector finds in scans of the patients on whom it was trained (in-sample)"
+UNSEEN = "what networks find in scans of patients whom they never saw"
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the score and the FROC curve."""
-    subsets = params.data.subsets
+    """Write the scores of both tracks, and the FROC curve of the findings."""
+    subsets, own = params.data.subsets, params.evaluate
     listed = read_scans(arguments.patches, subsets)
-    folder_of = scoring_models(arguments.split, params.split.fold_tasks)
-    searched, found = [], []
-    for subset in subsets:
-        searched.append(read_searched(arguments.detections, subset, listed, folder_of))
-        path = arguments.detections / f"subset{subset}.csv"
-        found.append(read_table(path, SUBMISSION))
-        refuse_unknown_scans(found[-1], path, searched[-1]["seriesuid"], "the searched scans")
-    scans = pd.concat(searched, ignore_index=True)
-    submission = pd.concat(found, ignore_index=True)
-    annotations, excluded = (
-        table[table["seriesuid"].isin(scans["seriesuid"])]
-        for table in (
-            read_table(arguments.tables / "annotations.csv"),
-            read_table(arguments.tables / "annotations_excluded.csv"),
+    seats = searching_networks(arguments.split, params.split.fold_tasks)
+    seat_of = {patient: seat for patient, seat in seats.items() if seat.part != "train"}
+    learned = IN_SAMPLE if len(seat_of) < len(seats) else UNSEEN
+    if params.candidates.source == "luna16":
+        learned = "candidates_V2.csv"
+    scans = pd.concat(
+        [read_searched(arguments.detections, k, listed, seat_of) for k in subsets],
+        ignore_index=True,
+    )
+    truth = Truth(
+        read_table(arguments.tables / "annotations.csv"),
+        read_table(arguments.tables / "annotations_excluded.csv"),
+    )
+    tracks = (
+        ("subset{}.csv", params.candidates.source, arguments.metrics),
+        ("subset{}.official.csv", "track", arguments.official_metrics),
+    )
+    for name, kind, path in tracks:
+        marks = []
+        for subset in subsets:
+            file = arguments.detections / name.format(subset)
+            marks.append(read_table(file, SUBMISSION))
+            refuse_unknown_scans(marks[-1], file, scans["seriesuid"], "the searched scans")
+        result, metrics = score_track(
+            pd.concat(marks, ignore_index=True),
+            MARKS[kind],
+            learned,
+            scans,
+            truth,
+            bootstraps=own.bootstraps,
+            seed=own.seed,
         )
-    )
-    own = params.evaluate
-    result = evaluate(
-        submission,
-        annotations,
-        excluded,
-        scans["seriesuid"].tolist(),
-        bootstraps=own.bootstraps,
-        seed=own.seed,
-    )
-    protocol = PROTOCOL.format(scans=len(scans), patients=scans["patient"].nunique())
-    write_csv(arguments.plot, result.curve, decimals=6)
-    metrics = {"data": params.data.source, "protocol": protocol, **result.to_metrics()}
-    write_json(arguments.metrics, metrics)
+        write_json(path, {"data": params.data.source, **metrics})
+        if path == arguments.metrics:
+            write_csv(arguments.plot, result.curve, decimals=6)
 
 
 if __name__ == "__main__":
@@ -66,5 +74,8 @@ if __name__ == "__main__":
     options.add_argument("--patches", type=Path, required=True, help="folder of the lists of scans")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
     options.add_argument("--metrics", type=Path, required=True, help="the JSON to write")
+    options.add_argument(
+        "--official-metrics", type=Path, required=True, help="that of LUNA16's candidates"
+    )
     options.add_argument("--plot", type=Path, required=True, help="the FROC curve to write")
     run(options.parse_args(), main)

@@ -11,7 +11,7 @@ from nodules.patches.read import read_index, read_scans
 from nodules.splits.audit import assign_parts
 from nodules.splits.scan_audit import audit_scans
 from nodules.splits.split_file import read_split
-from stages.command import parser, run
+from stages.command import add_training_files, parser, run
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -21,7 +21,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     index = assign_parts(index, read_split(arguments.split, arguments.fold))
     prepare_process(compute_environment(params.compute))
     # Imported late, so that an error in the input does not have to wait for TensorFlow.
-    from nodules.training.run import TrainingFiles, run_training
+    from nodules.training.files import TrainingFiles
+    from nodules.training.run import run_training
 
     run_training(
         arguments.task,
@@ -46,14 +47,5 @@ if __name__ == "__main__":
     options.add_argument("--patches", type=Path, required=True, help="folder of the patches")
     options.add_argument("--split", type=Path, required=True, help="who is in which part")
     options.add_argument("--fold", type=int, help="fold of the cross-validation, if one")
-    options.add_argument("--model", type=Path, required=True, help="the .keras to write")
-    options.add_argument("--history", type=Path, required=True, help="the learning curves to write")
-    options.add_argument("--record", type=Path, required=True, help="the run record to write")
-    options.add_argument(
-        "--checkpoint", type=Path, required=True, help="folder to go on from after a kill"
-    )
-    options.add_argument(
-        "--requirements", type=Path, required=True, help="the lock of what is installed"
-    )
-    options.add_argument("--tensorboard", type=Path, required=True, help="folder for its logs")
+    add_training_files(options)
     run(options.parse_args(), main)

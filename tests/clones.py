@@ -29,7 +29,10 @@ STAGES = [
     "train@localizer",
     "evaluate@classifier",
     "evaluate@localizer",
-    *[f"detect@{k}" for k in SUBSETS],
+    *[f"candidates@{k}" for k in SUBSETS],
+    *[f"crops@{k}" for k in SUBSETS],
+    "train_reducer",
+    *[f"reduce@{k}" for k in SUBSETS],
     "score",
 ]
 
@@ -122,7 +125,15 @@ def make_clone(folder: Path) -> Clone:
         localizer__warmup_epochs=0,
         patches__positives_per_nodule=4,
         evaluate__bootstraps=100,
-        detect__stride_px=8,
+        candidates__stride_px=8,
+        # Two epochs of a classifier are sure of nothing.
+        candidates__threshold=0.5,
+        crops__size_px=15,
+        crops__negatives_per_scan=10,
+        reducer__epochs=2,
+        reducer__steps_per_epoch=4,
+        reducer__mining_rounds=1,
+        reducer__batch_size=16,
     )
     clone.commit("reduced")
     return clone

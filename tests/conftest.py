@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from tests.clones import STAGES, Clone, make_clone, make_stand_ins
-from tests.places import REAL
+from tests.places import REAL, ROOT
 
 Make = Callable[[Path], None]
 
@@ -141,3 +143,40 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="is slow"))
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A scheduler of dask.distributed and two workers of one thread, each a process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    scheduler_file = tmp_path / "scheduler.json"
+    where = ["--scheduler-file", str(scheduler_file), "--no-dashboard"]
+
+    def start(kind: str, *arguments: str) -> subprocess.Popen:
+        with (tmp_path / "dask.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + kind, *where, *arguments],
+                env=environment,
+                cwd=tmp_path,
+                stdout=log,
+                stderr=log,
+            )
+
+    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0")
+    own = ("--no-nanny", "--nthreads", "1", "--host", "127.0.0.1")
+    workers = [start("worker", *own, "--name", str(k)) for k in range(2)]
+    try:
+        from distributed import Client
+
+        deadline = time.monotonic() + 60
+        while not scheduler_file.is_file():
+            assert time.monotonic() < deadline, (tmp_path / "dask.log").read_text()
+            time.sleep(0.05)
+        with Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, workers
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.wait()

@@ -23,7 +23,7 @@ from nodules.params.file import load_params
 from nodules.params.sections import Params
 from nodules.patches.read import INDEX_COLUMNS, read_index, read_patches, read_scans
 from nodules.sources.zenodo_pins import read_registry
-from nodules.splits.split_file import read_split, scoring_models
+from nodules.splits.split_file import Seat, read_split, searching_networks
 from studies.real_patches.data import read_labelled_patches
 from tests.fuzz import Kind
 from tests.places import ROOT
@@ -135,7 +135,7 @@ def _predictions(folder: Path) -> Path:
 
 
 _SCANS = _INDEX[["seriesuid", "patient", "subset"]]
-_SEARCHED = _SCANS[["seriesuid", "patient"]].assign(networks="fold1", threshold=0.25)
+_SEARCHED = _SCANS[["seriesuid", "patient"]].assign(part="test", fold="fold1", threshold=0.25)
 
 
 def _searched(folder: Path) -> Path:
@@ -182,14 +182,14 @@ def _split(folder: Path) -> Path:
 
 def _read_split(folder: Path) -> list[Any]:
     path = folder / "split.json"
-    of_folds = scoring_models(path, ["classifier", "localizer"])
+    of_folds = searching_networks(path, ["classifier", "localizer"])
     return [read_split(path), read_split(path, 2), of_folds]
 
 
 def _split_by_hand(path: Path) -> list[Any]:
     tree = json.loads(path.read_text(encoding="utf-8"))
     tested = {
-        patient: f"fold{fold}"
+        patient: Seat(f"fold{fold}", "test")
         for fold, parts in tree["folds"].items()
         for patient, part in parts.items()
         if part == "test"
@@ -232,7 +232,9 @@ KINDS = {
     "csv of searched scans": _kind(
         _searched,
         lambda f: _rows(
-            read_searched(f, 3, _SCANS, dict.fromkeys(_PATIENTS, "fold1")).reset_index(drop=True)
+            read_searched(
+                f, 3, _SCANS, dict.fromkeys(_PATIENTS, Seat("fold1", "test"))
+            ).reset_index(drop=True)
         ),
         _by_pandas(("threshold",)),
     ),

@@ -24,7 +24,7 @@ def test_help_names_every_command_and_imports_nothing_that_takes_long():
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for command in ("froc", "summary", "verify"):
+    for command in ("compare", "froc", "summary", "verify"):
         assert f"\n    {command} " in done.stdout
 
 

@@ -32,18 +32,19 @@ class Linking:
         always linked.
     aggregation
         How the probability of a finding is computed from its discs: the highest probability
-        (``max``), the mean of the `top_k` highest, or of all if there are fewer (``mean_top_k``),
-        or the probability that at least one disc is right if they are independent (``noisy_or``).
-    top_k
-        The number of probabilities that ``mean_top_k`` averages.
+        (``max``); the mean of the highest ones over `length_mm` (``mean_over_length``), where
+        slices that a shorter finding lacks count as 0; or the probability that at least one disc is
+        right if they are independent (``noisy_or``).
+    length_mm
+        The length along z that ``mean_over_length`` averages over.
     """
 
     gap_mm: float
-    aggregation: Literal["max", "mean_top_k", "noisy_or"]
-    top_k: int
+    aggregation: Literal["max", "mean_over_length", "noisy_or"]
+    length_mm: float
 
 
-def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
+def link_discs(discs: pd.DataFrame, linking: Linking, slice_mm: float) -> pd.DataFrame:
     """Link the discs of a scan to findings.
 
     Parameters
@@ -53,6 +54,8 @@ def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
         0) and ``probability``. The rows can be in any order.
     linking
         How discs are linked to findings.
+    slice_mm
+        The distance from one slice to the next.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def link_discs(discs: pd.DataFrame, linking: Linking) -> pd.DataFrame:
     order = np.argsort(chain, kind="stable")
     rows = kept[[*PLACE, "diameter_mm", "probability"]].to_numpy(np.float64)[order]
     starts = np.flatnonzero(np.diff(chain[order], prepend=-1))
-    findings = [_finding(own, linking) for own in np.split(rows, starts[1:]) if len(own)]
+    findings = [_finding(own, linking, slice_mm) for own in np.split(rows, starts[1:]) if len(own)]
     columns = [*PLACE, "diameter_mm", "probability", "slices"]
     table = pd.DataFrame(findings, columns=columns).astype(
         dict.fromkeys(columns[:-1], "float64") | {"slices": "int64"}
@@ -170,17 +173,17 @@ def _nearest_pairs(apart: NDArray[np.float64]) -> Sequence[tuple[int, int]]:
     return pairs
 
 
-def _finding(chain: NDArray[np.float64], linking: Linking) -> list[float]:
+def _finding(chain: NDArray[np.float64], linking: Linking, slice_mm: float) -> list[float]:
     """Merge the rows of a chain, which are x, y, z, diameter and probability."""
     probability = chain[:, 4]
     best = chain[probability.argmax()]
     # A chain may continue along a vessel, away from the nodule: only near discs give its position.
     is_near = np.abs(chain[:, 2] - best[2]) <= best[3] / 2
     place = np.average(chain[is_near, :4], axis=0, weights=probability[is_near])
-    return [*place, aggregate(probability, linking), len(chain)]
+    return [*place, aggregate(probability, linking, slice_mm), len(chain)]
 
 
-def aggregate(probability: NDArray[np.float64], linking: Linking) -> float:
+def aggregate(probability: NDArray[np.float64], linking: Linking, slice_mm: float) -> float:
     """Compute the probability of a finding from those of its discs.
 
     Parameters
@@ -189,6 +192,8 @@ def aggregate(probability: NDArray[np.float64], linking: Linking) -> float:
         The probabilities of the discs, shape (N,), N at least 1.
     linking
         Its `aggregation` says how the probability is computed.
+    slice_mm
+        The distance from one slice to the next.
 
     Returns
     -------
@@ -197,7 +202,8 @@ def aggregate(probability: NDArray[np.float64], linking: Linking) -> float:
     """
     if linking.aggregation == "max":
         return float(probability.max())
-    if linking.aggregation == "mean_top_k":
-        return float(np.sort(probability)[-linking.top_k :].mean())
+    if linking.aggregation == "mean_over_length":
+        slices = max(1, round(linking.length_mm / slice_mm))
+        return float(np.sort(probability)[-slices:].sum() / slices)
     # This is 1 - prod(1 - p), computed so that small probabilities keep their precision.
     return float(-np.expm1(np.log1p(-np.minimum(probability, 1 - 1e-12)).sum()))

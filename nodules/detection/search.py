@@ -6,14 +6,12 @@ not change the findings.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -22,12 +20,14 @@ from nodules.detection.assign import Networks
 from nodules.detection.candidates import find_discs, find_world
 from nodules.detection.linking import Linking, link_discs
 from nodules.detection.region import find_lung_region
+from nodules.detection.table import COLUMNS
 from nodules.files import write_csv
 from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
-from nodules.jobs.workers import Workers
-from nodules.luna16.rules import COORDINATES, MAX_MARKS_PER_SCAN, SUBMISSION_COLUMNS
+from nodules.jobs.workers import Workers, share_scans
+from nodules.luna16.nodules import is_on_finding
+from nodules.luna16.rules import COORDINATES, SUBMISSION_COLUMNS
 from nodules.networks.compute import prepare_process
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.scans.geometry import Geometry
@@ -39,14 +39,12 @@ if TYPE_CHECKING:
 
 CODE = code_digest(__name__)
 
-COLUMNS = [*SUBMISSION_COLUMNS, "diameter_mm"]
+_FOUND = [*SUBMISSION_COLUMNS, "diameter_mm"]
 _IN_MM = [*COORDINATES, "diameter_mm"]
 # The decimals of coordinates and diameters, more than their accuracy. Probabilities keep all
 # digits: that of several slices may differ from 1 only in the last digits, and rounding would make
 # such findings equal.
 _DECIMALS_MM = 8
-# Starting a process, with TensorFlow, takes as long as searching this many small scans.
-_SCANS_PER_PROCESS = 3
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,14 @@ class Detection:
         The distance from one position that the classifier scores to the next.
     linking
         How discs on slices are linked to findings.
+    most_per_scan
+        The largest number of findings of a scan; the most probable ones are kept.
     """
 
     shape: PatchShape
     stride_px: int
     linking: Linking
+    most_per_scan: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,6 +111,7 @@ class _Found:
 def detect_archive(
     archive: Path,
     networks_of: Mapping[str, Networks],
+    annotations: pd.DataFrame,
     detection: Detection,
     out: Path,
     workers: Workers | None = None,
@@ -126,12 +128,13 @@ def detect_archive(
         The archive or folder, as `nodules.scans.read.list_scans` takes it.
     networks_of
         The networks that search each scan, by series UID. All other scans are skipped.
+    annotations
+        The table ``annotations.csv``, from which findings get their class.
     detection
         How scans are searched.
     out
-        The CSV file to write, in LUNA16's submission format: ``seriesuid``, ``coordX``, ``coordY``,
-        ``coordZ``, ``probability``, and also ``diameter_mm``. For each scan, the most probable
-        finding comes first, and there are at most as many as the challenge counts.
+        The CSV file to write, with the columns of `nodules.detection.table.COLUMNS`. For each scan,
+        the most probable finding comes first.
     workers
         The processes that search; by default this one alone.
     environment
@@ -155,7 +158,7 @@ def detect_archive(
     if absent := sorted(set(networks_of) - {scan.seriesuid for scan in scans}):
         msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
         raise ValueError(msg)
-    workers = _share_scans(workers or Workers(), len(scans))
+    workers = share_scans(workers or Workers(), len(scans))
     checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
     tasks = []
     for scan in scans:
@@ -171,22 +174,16 @@ def detect_archive(
         )
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers, (_Found,))
     tables = [kept[task.key].findings for task in tasks]
-    findings = pd.concat([pd.DataFrame(columns=COLUMNS).astype(_TYPES), *tables])
+    findings = pd.concat([pd.DataFrame(columns=_FOUND).astype(_TYPES), *tables], ignore_index=True)
     findings = findings.round(dict.fromkeys(_IN_MM, _DECIMALS_MM))
+    findings["class"] = is_on_finding(findings, annotations).astype("int8")
+    findings = findings[COLUMNS]
     write_csv(out, findings)
     kept.remove()
-    return findings.reset_index(drop=True)
+    return findings
 
 
-_TYPES = {name: "str" if name == "seriesuid" else "float64" for name in COLUMNS}
-
-
-def _share_scans(workers: Workers, scans: int) -> Workers:
-    """Choose how many processes share the scans: only as many as are worth their start."""
-    if workers.backend != "loky":
-        return workers
-    jobs = min(joblib.effective_n_jobs(workers.jobs), math.ceil(scans / _SCANS_PER_PROCESS))
-    return replace(workers, jobs=max(1, jobs))
+_TYPES = {name: "str" if name == "seriesuid" else "float64" for name in _FOUND}
 
 
 def _checksum(networks: Networks) -> str:
@@ -260,8 +257,8 @@ def detect_scan(
     Returns
     -------
     findings
-        The most probable findings, at most as many as the challenge counts, with the columns that
-        `detect_archive` writes.
+        The most probable findings, at most `Detection.most_per_scan`: ``seriesuid``, ``coordX``,
+        ``coordY``, ``coordZ``, ``probability`` and ``diameter_mm``.
 
     Raises
     ------
@@ -278,9 +275,11 @@ def detect_scan(
     grid = make_grid(geometry, shape)
     region = find_lung_region(volume_hu, geometry, seriesuid)
     discs = find_discs(volume_hu, grid, region, scorer, localize, threshold)
-    findings = link_discs(discs, detection.linking).head(MAX_MARKS_PER_SCAN)
+    findings = link_discs(discs, detection.linking, grid.geometry.spacing_xyz_mm[2]).head(
+        detection.most_per_scan
+    )
     world_xyz_mm = find_world(findings, grid.geometry)
     findings = findings.assign(
         seriesuid=seriesuid, **dict(zip(COORDINATES, world_xyz_mm.T, strict=True))
     )
-    return findings[COLUMNS].astype(_TYPES)
+    return findings[_FOUND].astype(_TYPES)

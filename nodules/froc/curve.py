@@ -13,6 +13,9 @@ from nodules.froc.hits import Hits
 from nodules.luna16.rules import FALSE_POSITIVES_PER_SCAN
 
 CONFIDENCE = 0.95
+# The same limits as in params.yaml.
+MAX_BOOTSTRAPS = 100_000
+MAX_SEED = 2**32 - 1
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -105,8 +108,7 @@ class FrocCurve:
         Parameters
         ----------
         bootstraps
-            The number of samples, at least 1. A sample without any nodule has no sensitivity, so
-            it is drawn again.
+            The number of samples, at least 1.
         seed
             The seed of the draws.
 
@@ -116,11 +118,45 @@ class FrocCurve:
             The bounds of the CPM and of each sensitivity.
         """
         rng = np.random.default_rng(seed)
-        sensitivity = np.array([self.sensitivity(self._draw(rng)) for _ in range(bootstraps)])
+        sensitivity = np.array([self.sensitivity(self.draw(rng)) for _ in range(bootstraps)])
         return Interval(
-            cpm=_central(sensitivity.mean(axis=1)),
-            sensitivity=tuple(_central(column) for column in sensitivity.T),
+            cpm=central(sensitivity.mean(axis=1)),
+            sensitivity=tuple(central(column) for column in sensitivity.T),
         )
+
+    def draw(self, rng: np.random.Generator) -> Ints:
+        """Draw as many scans as there are, with replacement.
+
+        Parameters
+        ----------
+        rng
+            The generator of the draws.
+
+        Returns
+        -------
+        ndarray
+            The number of times that each scan was drawn, shape (S,). A sample without any nodule
+            has no sensitivity, so it is drawn again.
+
+        Examples
+        --------
+        >>> hits = Hits(
+        ...     scan=np.array([1]),
+        ...     probability=np.array([0.9]),
+        ...     is_nodule=np.array([True]),
+        ...     nodules_per_scan=np.array([0, 1, 0]),
+        ...     candidates=1,
+        ...     ignored_on_excluded_findings=0,
+        ...     double_detections=0,
+        ... )
+        >>> int(FrocCurve(hits).draw(np.random.default_rng(0)).sum())
+        3
+        """
+        scans = len(self._nodules_per_scan)
+        while True:
+            copies = np.bincount(rng.integers(scans, size=scans), minlength=scans)
+            if copies @ self._nodules_per_scan:
+                return copies
 
     def corners(self) -> pd.DataFrame:
         """Give the points of the curve, without those in the middle of an even, straight run.
@@ -159,13 +195,6 @@ class FrocCurve:
         nodules = int(copies @ self._nodules_per_scan)
         return _divide(wrong, int(copies.sum())), _divide(found, nodules)
 
-    def _draw(self, rng: np.random.Generator) -> Ints:
-        scans = len(self._nodules_per_scan)
-        while True:
-            copies = np.bincount(rng.integers(scans, size=scans), minlength=scans)
-            if copies @ self._nodules_per_scan:
-                return copies
-
 
 def _divide(count: Ints, divisor: int) -> Floats:
     """Divide running counts, rounding as the official script does.
@@ -178,9 +207,55 @@ def _divide(count: Ints, divisor: int) -> Floats:
     return count / total * total / divisor if total else np.zeros(len(count))
 
 
-def _central(values: Floats) -> tuple[float, float]:
-    """Return the bounds of the central 95%, chosen as the official script chooses them."""
+def central(values: Floats) -> tuple[float, float]:
+    """Give the bounds of the central 95%, chosen as the official script chooses them.
+
+    Parameters
+    ----------
+    values
+        The value of each bootstrap sample, shape (B,), in any order; B is at least 1.
+
+    Returns
+    -------
+    lower, upper
+        The order statistics of the numbers floor(0.025 B) and floor(0.975 B), counted from 0.
+
+    Examples
+    --------
+    >>> central(np.arange(1000.0))
+    (25.0, 975.0)
+    """
     tail = (1.0 - CONFIDENCE) / 2.0
     ordered = np.sort(values)
     lower, upper = (ordered[math.floor(share * len(ordered))] for share in (tail, 1.0 - tail))
     return float(lower), float(upper)
+
+
+def check_draws(bootstraps: int, seed: int, fewest: int = 0) -> None:
+    """Refuse a number of bootstrap samples or a seed that is out of range.
+
+    Parameters
+    ----------
+    bootstraps
+        The number of samples, from ``fewest`` to 100,000.
+    seed
+        The seed of the draws, from 0 to 2**32 - 1.
+    fewest
+        The smallest number of samples that makes sense.
+
+    Raises
+    ------
+    ValueError
+        If one of the two is out of range.
+
+    Examples
+    --------
+    >>> check_draws(bootstraps=1000, seed=-1)
+    Traceback (most recent call last):
+    ValueError: Expected seed of 0 .. 4294967295. Received: seed=-1
+    """
+    ranges = (("bootstraps", bootstraps, fewest, MAX_BOOTSTRAPS), ("seed", seed, 0, MAX_SEED))
+    for name, value, least, most in ranges:
+        if not least <= value <= most:
+            msg = f"Expected {name} of {least} .. {most}. Received: {name}={value}"
+            raise ValueError(msg)

@@ -21,25 +21,15 @@ refused.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from nodules.froc.coordinates import find_misread
-from nodules.froc.curve import FrocCurve, Interval
-from nodules.froc.hits import find_hits
-from nodules.froc.submission import check_findings, check_seriesuids
-from nodules.froc.warnings import find_warnings
-from nodules.luna16.rules import ANNOTATION_COLUMNS, FALSE_POSITIVES_PER_SCAN, SUBMISSION_COLUMNS
-
-_log = logging.getLogger(__name__)
-
-# The same limits as in params.yaml.
-MAX_BOOTSTRAPS = 100_000
-MAX_SEED = 2**32 - 1
+from nodules.froc.curve import FrocCurve, Interval, check_draws
+from nodules.froc.match import match_submission
+from nodules.luna16.rules import FALSE_POSITIVES_PER_SCAN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,30 +176,14 @@ def evaluate(
     >>> round(result.cpm, 4)
     0.8571
     """
-    for name, value, most in (("bootstraps", bootstraps, MAX_BOOTSTRAPS), ("seed", seed, MAX_SEED)):
-        if not 0 <= value <= most:
-            msg = f"Expected {name} of 0 .. {most}. Received: {name}={value}"
-            raise ValueError(msg)
-    scans = check_seriesuids(seriesuids)
-    submission = check_findings(submission, SUBMISSION_COLUMNS, "the submission")
-    annotations = check_findings(annotations, ANNOTATION_COLUMNS, "the annotations")
-    excluded = check_findings(excluded, ANNOTATION_COLUMNS, "the excluded findings")
-    warnings = find_warnings(submission, annotations, excluded, scans)
-    hits = find_hits(submission, annotations, excluded, scans)
+    check_draws(bootstraps, seed)
+    hits = match_submission(submission, annotations, excluded, seriesuids)
     nodules = int(hits.nodules_per_scan.sum())
     found = int(hits.is_nodule.sum())
-    for warning in [*warnings, *find_misread(submission, annotations, scans, found)]:
-        _log.warning("%s", warning)
-    if nodules == 0:
-        msg = (
-            f"Expected at least one annotated nodule in the scans of seriesuids. Received: none in "
-            f"{len(scans)} scans ({len(annotations)} annotations in all)"
-        )
-        raise ValueError(msg)
     curve = FrocCurve(hits)
     sensitivity = curve.sensitivity()
     return FrocResult(
-        scans=len(scans),
+        scans=len(hits.nodules_per_scan),
         nodules=nodules,
         candidates=hits.candidates,
         true_positives=found,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +20,8 @@ Result = TypeVar("Result")
 # After so many tasks per worker, all workers wait for each other. This limits the number of results
 # in memory. The waiting takes about half the time of a task.
 _TASKS_PER_WORKER = 8
+# Starting a process, with TensorFlow, takes as long as searching this many small scans.
+_SCANS_PER_PROCESS = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,27 @@ class Workers:
     jobs: int = 1
     backend: Literal["loky", "dask"] = "loky"
     address: str | None = None
+
+
+def share_scans(workers: Workers, scans: int) -> Workers:
+    """Choose how many processes share scans that networks look at: as many as are worth it.
+
+    Parameters
+    ----------
+    workers
+        The workers that there are.
+    scans
+        The number of scans.
+
+    Returns
+    -------
+    workers
+        The same workers, but of this machine's processes only as many as have several scans each.
+    """
+    if workers.backend != "loky":
+        return workers
+    jobs = min(joblib.effective_n_jobs(workers.jobs), math.ceil(scans / _SCANS_PER_PROCESS))
+    return replace(workers, jobs=max(1, jobs))
 
 
 def run_unordered(

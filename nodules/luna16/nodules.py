@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from nodules.luna16.csv_file import TablePath
 from nodules.luna16.rules import COORDINATES, counted_diameter_mm
@@ -97,19 +98,37 @@ def find_class_0_on_nodules(candidates: pd.DataFrame, annotations: pd.DataFrame)
         is of class 1 if its distance from a nodule's centre is below the radius.
     """
     negatives = candidates[candidates["class"] == 0]
-    nodules_of = dict(list(annotations.groupby("seriesuid")))
-    negatives = negatives[negatives["seriesuid"].isin(nodules_of.keys())]
-    found: list[object] = []
-    for uid, own in negatives.groupby("seriesuid", sort=False):
-        points_mm = own[COORDINATES].to_numpy(np.float64)
-        is_on = np.zeros(len(own), np.bool_)
-        nodules = nodules_of[uid]
-        radii_mm = counted_diameter_mm(nodules["diameter_mm"]) / 2
-        centers_mm = nodules[COORDINATES].to_numpy(np.float64)
-        for center_mm, radius_mm in zip(centers_mm, radii_mm, strict=True):
-            is_on |= ((points_mm - center_mm) ** 2).sum(axis=1) < radius_mm**2
-        found += own.index[is_on].tolist()
-    return pd.Index(found)
+    return negatives.index[is_on_finding(negatives, annotations)]
+
+
+def is_on_finding(points: pd.DataFrame, findings: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which points lie on a finding of their scan, by LUNA16's rule.
+
+    Parameters
+    ----------
+    points
+        ``seriesuid``, ``coordX``, ``coordY`` and ``coordZ``, N rows.
+    findings
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm``: nodules or excluded
+        findings.
+
+    Returns
+    -------
+    is_on
+        Whether the distance of each point from a finding's centre is below that finding's radius,
+        bool of shape (N,).
+    """
+    is_on = np.zeros(len(points), np.bool_)
+    points_mm = points[COORDINATES].to_numpy(np.float64)
+    rows_of = points.groupby("seriesuid").indices
+    for uid, *center_mm, diameter_mm in findings[
+        ["seriesuid", *COORDINATES, "diameter_mm"]
+    ].itertuples(index=False, name=None):
+        rows = rows_of.get(uid)
+        if rows is not None:
+            squared_mm2 = ((points_mm[rows] - center_mm) ** 2).sum(axis=1)
+            is_on[rows] |= squared_mm2 < (counted_diameter_mm(diameter_mm) / 2) ** 2
+    return is_on
 
 
 def warn_of_class_0_on_nodules(tables: Mapping[str, pd.DataFrame], path: TablePath) -> None:

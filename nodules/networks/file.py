@@ -16,10 +16,10 @@ from nodules.files import atomic_file
 from nodules.reading import tell
 
 if TYPE_CHECKING:
-    from nodules.networks.task import Task
+    from nodules.networks.task import Purpose
 
 _MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
-_OUTPUTS = {"classifier": 1, "localizer": 3}
+_OUTPUTS = {"classifier": 1, "localizer": 3, "reducer": 1}
 # A zip cannot hold an earlier date.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -74,7 +74,7 @@ def _copy_without_dates(dated: zipfile.ZipFile, target: Path) -> None:
             bare.writestr(info, data)
 
 
-def load_model(path: Path, task: Task) -> keras.Model:
+def load_model(path: Path, task: Purpose) -> keras.Model:
     """Read a saved network. Nothing that the file says is executed.
 
     Parameters
@@ -82,12 +82,13 @@ def load_model(path: Path, task: Task) -> keras.Model:
     path
         A ``.keras`` file that `save_model` has written.
     task
-        What the network is for: ``classifier`` or ``localizer``.
+        What the network is for: ``classifier``, ``localizer`` or ``reducer``.
 
     Returns
     -------
     model
-        A network that takes int16 HU of shape (batch, depth, size, size).
+        A network that takes int16 HU of shape (batch, depth, size, size); a reducer's depth is its
+        size.
 
     Raises
     ------
@@ -122,12 +123,14 @@ def load_model(path: Path, task: Task) -> keras.Model:
             f"Received: {tell(error)}"
         )
         raise ValueError(msg) from error
-    shapes = [getattr(model, f"{side}_shape", None) for side in ("input", "output")]
-    takes_patches = isinstance(shapes[0], tuple) and len(shapes[0]) == 4
-    if not takes_patches or shapes[1] != (None, _OUTPUTS[task]):
+    taken, given = (getattr(model, f"{side}_shape", None) for side in ("input", "output"))
+    takes_patches = isinstance(taken, tuple) and len(taken) == 4
+    is_cube = isinstance(taken, tuple) and len(set(taken[1:])) == 1
+    if not takes_patches or (task == "reducer" and not is_cube) or given != (None, _OUTPUTS[task]):
+        shape = "(batch, size, size, size)" if task == "reducer" else "(batch, depth, size, size)"
         msg = (
-            f"{path}: Expected a {task}, from (batch, depth, size, size) to "
-            f"(batch, {_OUTPUTS[task]}). Received: a network from {shapes[0]} to {shapes[1]}"
+            f"{path}: Expected a {task}, from {shape} to (batch, {_OUTPUTS[task]}). "
+            f"Received: a network from {taken} to {given}"
         )
         raise ValueError(msg)
     return model

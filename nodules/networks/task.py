@@ -1,4 +1,4 @@
-"""The two tasks of the networks, as a type that all modules share."""
+"""What the networks are for, as types that all modules share."""
 
 from __future__ import annotations
 
@@ -6,3 +6,5 @@ from typing import Literal
 
 # A classifier says whether a patch shows a nodule; a localizer, where it is and how large.
 Task = Literal["classifier", "localizer"]
+# A reducer tells nodules from other candidates.
+Purpose = Literal[Task, "reducer"]

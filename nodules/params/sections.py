@@ -9,18 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nodules.params.base import Seed, Strict
+from nodules.params.base import Seed, Strict, is_odd
 from nodules.params.networks import ClassifierParams, LocalizerParams
+from nodules.params.reduction import CandidateParams, CropParams, ReducerParams
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
-
-
-def _is_odd(value: int) -> int:
-    if value % 2 == 0:
-        msg = "Expected an odd number, so that a patch has a central pixel"
-        raise ValueError(msg)
-    return value
 
 
 def _is_not_zero(value: int) -> int:
@@ -37,7 +31,7 @@ def _is_written_out(path: str) -> str:
     return path
 
 
-Odd = AfterValidator(_is_odd)
+Odd = AfterValidator(is_odd)
 
 
 class PhantomParams(Strict):
@@ -167,6 +161,7 @@ class SplitParams(Strict):
     luna16: OfficialParams
     folds: list[Annotated[int, Field(ge=0, le=99)]]
     fold_tasks: list[Literal["classifier", "localizer"]]
+    reducer_folds: list[Annotated[int, Field(ge=0, le=99)]]
     seed: Seed
 
     @model_validator(mode="after")
@@ -188,22 +183,24 @@ class SplitParams(Strict):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _reducers_go_with_detectors(self) -> SplitParams:
+        wanted = self.folds if len(self.fold_tasks) == 2 else []
+        if self.reducer_folds != wanted:
+            msg = (
+                "Expected reducer_folds as folds where both networks are cross-validated, else []: "
+                "a scan is searched and ranked by networks of one fold. "
+                f"Received: {self.reducer_folds}"
+            )
+            raise ValueError(msg)
+        return self
+
 
 class EvaluateParams(Strict):
     """How metrics are computed (``evaluate``)."""
 
     bootstraps: Annotated[int, Field(ge=100, le=100_000)]
     seed: Seed
-
-
-class DetectParams(Strict):
-    """How whole scans are searched (``detect``)."""
-
-    stride_px: Annotated[int, Field(ge=1, le=64)]
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None
-    gap_mm: Annotated[float, Field(ge=0, le=20)]
-    aggregation: Literal["max", "mean_top_k", "noisy_or"]
-    top_k: Annotated[int, Field(ge=1)]
 
 
 class ComputeParams(Strict):
@@ -241,6 +238,8 @@ class Params(Strict):
     classifier: ClassifierParams
     localizer: LocalizerParams
     evaluate: EvaluateParams
-    detect: DetectParams
+    candidates: CandidateParams
+    crops: CropParams
+    reducer: ReducerParams
     compute: ComputeParams
     parallel: ParallelParams

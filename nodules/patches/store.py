@@ -10,15 +10,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nodules.files import atomic_folder, write_csv, write_json, write_parquet
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
 from nodules.luna16.nodules import find_class_0_on_nodules
+from nodules.patches.array_file import ArrayFile
 from nodules.patches.cutting import CutScan, CutTask, cut_scan
 from nodules.patches.findings import locate_excluded, locate_nodules
 from nodules.patches.grid import make_grid
@@ -94,6 +94,7 @@ def make_patches(
     An archive with one scan, which has one nodule:
 
     >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
     >>> from nodules.patches.grid import PatchShape
     >>> from nodules.scans.geometry import Geometry
     >>> from nodules.scans.write import Volume, write_archive
@@ -199,10 +200,10 @@ def _store(
     total: Counter[str] = Counter()
     shape = sampling.shape
     with atomic_folder(out) as folder:
-        with (folder / "patches.npy").open("wb") as store:
-            _write_header(store, (0, shape.depth, shape.size_px, shape.size_px))
+        item = (shape.depth, shape.size_px, shape.size_px)
+        with ArrayFile(folder / "patches.npy", item) as store:
             for task, cut in zip(tasks, cuts, strict=True):
-                store.write(cut.patches.astype("<i2", copy=False).data)
+                store.append(cut.patches)
                 patient = patient_of[task.scan.seriesuid]
                 frames.append(index_scan(task, cut.sample.patches, patient, subset))
                 total.update(cut.sample.counts)
@@ -218,9 +219,7 @@ def _store(
                         "voxels": cut.fingerprint,
                     }
                 )
-            index = pd.concat(frames, ignore_index=True)
-            store.seek(0)
-            _write_header(store, (len(index), shape.depth, shape.size_px, shape.size_px))
+        index = pd.concat(frames, ignore_index=True)
         write_parquet(folder / "index.parquet", index)
         write_csv(folder / "scans.csv", pd.DataFrame(scan_rows))
         counts = {
@@ -234,10 +233,3 @@ def _store(
         }
         write_json(folder / "counts.json", counts)
     return counts
-
-
-def _write_header(store: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the header of a .npy file; its length is the same for any number of patches."""
-    np.lib.format.write_array_header_1_0(
-        store, {"descr": "<i2", "fortran_order": False, "shape": shape}
-    )

@@ -1,1 +1,1 @@
-"""Reports for people to read: a summary and drawings."""
+"""Reports for people to read: a summary, a comparison of two runs, and drawings."""

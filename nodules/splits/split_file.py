@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodules.reading import read_json
 from nodules.splits.audit import PARTS, LeakError
@@ -45,8 +45,23 @@ def read_split(path: Path, fold: int | None = None) -> dict[str, str]:
     return _check_parts(path, folds[str(fold)])
 
 
-def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
-    """Decide which networks score each patient's scans: networks that have never seen the patient.
+class Seat(NamedTuple):
+    """Where a patient stands to the networks that search the patient's scans.
+
+    Parameters
+    ----------
+    fold
+        The networks: ``fold{f}`` for those of a fold, or ``""`` for those of the one split.
+    part
+        The part of the patient for these networks, one of `PARTS`.
+    """
+
+    fold: str
+    part: str
+
+
+def searching_networks(path: Path, fold_tasks: Collection[str]) -> dict[str, Seat]:
+    """Decide which networks search each patient's scans.
 
     Parameters
     ----------
@@ -58,10 +73,10 @@ def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
 
     Returns
     -------
-    folder_of
-        For each patient that can be scored, the folder of the networks below ``models``. If folds
-        have both networks, these are all patients, each with the folder ``fold{f}`` of the fold
-        that tests the patient. Otherwise they are the test patients, with the folder ``""``.
+    seat_of
+        The seat of each patient. If folds have both networks, each patient is searched by the fold
+        that tests this patient. Otherwise the networks of the one split search all scans, even
+        those that they learned from.
 
     Raises
     ------
@@ -75,21 +90,40 @@ def scoring_models(path: Path, fold_tasks: Collection[str]) -> dict[str, str]:
     tree = _read_tree(path)
     part_of = _check_parts(path, tree["patients"])
     if set(fold_tasks) != {"classifier", "localizer"}:
-        return {patient: "" for patient, part in part_of.items() if part == "test"}
+        return {patient: Seat("", part) for patient, part in part_of.items()}
     if not tree["folds"]:
         msg = f"{path}: Expected the folds of the cross-validation. Received: none"
         raise ValueError(msg)
-    folder_of: dict[str, str] = {}
+    seat_of: dict[str, Seat] = {}
     for fold, own in tree["folds"].items():
         for patient in (p for p, part in _check_parts(path, own).items() if part == "test"):
-            if patient in folder_of:
+            if patient in seat_of:
                 msg = (
                     f"{path}: Expected each patient tested by one fold. Received: {patient} by "
-                    f"{folder_of[patient]} and fold{fold}"
+                    f"{seat_of[patient].fold} and fold{fold}"
                 )
                 raise LeakError(msg)
-            folder_of[patient] = f"fold{fold}"
-    return folder_of
+            seat_of[patient] = Seat(f"fold{fold}", "test")
+    return seat_of
+
+
+def learning_patients(path: Path, folds: Iterable[int]) -> set[str]:
+    """Give the patients from whom any reducer learns, or by whom it is selected.
+
+    Parameters
+    ----------
+    path
+        The file ``split.json``.
+    folds
+        The folds that have a reducer, beside that of the one split.
+
+    Returns
+    -------
+    patients
+        Those that are not in the part ``test`` of every one of these splits.
+    """
+    splits = [read_split(path, fold) for fold in (None, *folds)]
+    return {patient for part_of in splits for patient, part in part_of.items() if part != "test"}
 
 
 def _read_tree(path: Path) -> dict[str, Any]:

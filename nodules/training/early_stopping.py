@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -43,13 +44,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         """Add the losses of one epoch to the state, and stop the training if it is over."""
         state = self._state
         row = plain_losses({name: float(value) for name, value in (logs or {}).items()})
-        for name, value in row.items():
-            if not math.isfinite(value):
-                msg = (
-                    f"Expected a training whose losses stay finite. Received: {name}={value} in "
-                    f"epoch {epoch + 1}; a lower learning_rate may help"
-                )
-                raise ValueError(msg)
+        refuse_infinite(row, epoch)
         if (
             "val_loss" not in row
             or not state.rows
@@ -60,3 +55,27 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         state.rows.append(row)
         if state.is_over(self.params["epochs"], self._patience):
             self.model.stop_training = True
+
+
+def refuse_infinite(row: Mapping[str, float], epoch: int) -> None:
+    """Raise if a loss of an epoch is infinite or NaN.
+
+    Parameters
+    ----------
+    row
+        The losses by name.
+    epoch
+        The number of the epoch, from 0.
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite. The message names the first one.
+    """
+    for name, value in row.items():
+        if not math.isfinite(value):
+            msg = (
+                f"Expected a training whose losses stay finite. Received: {name}={value} in "
+                f"epoch {epoch + 1}; a lower learning_rate may help"
+            )
+            raise ValueError(msg)

@@ -176,7 +176,7 @@ def train(
     state, keep = TrainingState(), None
     if checkpoint is not None:
         shared = devices.per_process, devices.processes
-        kept, key, state = open_checkpoint(checkpoint, network, task, fit, data, shared)
+        kept, key, state = open_checkpoint(checkpoint, network, state, task, fit, data, shared)
         keep = partial(kept.__setitem__, key)
     if fit.augmentation is None and (cut := split_at_frozen(network)) is not None:
         frozen, network = cut

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -72,9 +72,12 @@ class TrainingState:
         return table
 
 
+State = TypeVar("State", bound=TrainingState)
+
+
 def open_checkpoint(
-    folder: Path, network: keras.Model, *decisive: object
-) -> tuple[Checkpoint, str, TrainingState]:
+    folder: Path, network: keras.Model, empty: State, *decisive: object
+) -> tuple[Checkpoint, str, State]:
     """Find the state in which an earlier process left the same training.
 
     Two trainings are the same if everything is equal that their result depends on: the layers and
@@ -86,6 +89,8 @@ def open_checkpoint(
         A folder for this training alone. Results of other trainings in it are removed.
     network
         The network, neither compiled nor trained.
+    empty
+        The state of a training before its first epoch.
     decisive
         Everything else that the result depends on, as `nodules.jobs.checkpoint.digest` takes it.
 
@@ -94,13 +99,14 @@ def open_checkpoint(
     checkpoint, key
         The checkpoint, and the key under which it keeps the state.
     state
-        The state after the last finished epoch, or before the first epoch.
+        The state after the last finished epoch, or `empty` before the first epoch.
     """
     first = [value.tobytes() for value in _values(network.variables)]
     key = digest(CODE, environment(), network.to_json(), *first, *decisive)
-    checkpoint = Checkpoint(folder, [key], (TrainingState,))
-    state: TrainingState = checkpoint[key] if key in checkpoint else TrainingState()
-    return checkpoint, key, state
+    checkpoint = Checkpoint(folder, [key], (type(empty),))
+    if key in checkpoint:
+        empty = checkpoint[key]
+    return checkpoint, key, empty
 
 
 def restore(network: keras.Model, state: TrainingState) -> None:

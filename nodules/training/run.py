@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 from tqdm import tqdm
 
-from nodules.files import write_csv, write_json
 from nodules.networks.build import build_model
-from nodules.networks.file import save_model
 from nodules.networks.task import Task
 from nodules.params.networks import ClassifierParams, LocalizerParams
 from nodules.patches.read import read_patches
 from nodules.training.augmentation import Augmentation
 from nodules.training.devices import find_devices
 from nodules.training.examples import Examples, make_examples
+from nodules.training.files import TrainingFiles, save_training, show_curves
 from nodules.training.fit import Fit, fix_seeds, train
 from nodules.training.losses import Loss
 from nodules.training.precision import has_gpu
-from nodules.training.record import environment
-from nodules.training.tensorboard import TensorBoardLog
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingFiles:
-    """What a training writes.
-
-    Parameters
-    ----------
-    model
-        The trained network, ``.keras``.
-    history
-        The learning curves, a table that grows with each epoch.
-    record
-        What it ran on, with which data, and how long it took, as JSON.
-    checkpoint
-        Folder from which a killed training goes on; removed once the others are written.
-    tensorboard
-        Folder of TensorBoard's log.
-    """
-
-    model: Path
-    history: Path
-    record: Path
-    checkpoint: Path
-    tensorboard: Path
 
 
 def run_training(
@@ -126,27 +94,19 @@ def run_training(
             make_fit(own, is_mixed),
             files.checkpoint if is_alone else None,
             # Once the model is there: an error before leaves no log.
-            _curves(files, bar) if is_first else None,
+            show_curves(files, bar) if is_first else None,
             devices,
         )
     if not is_first:
         return
-    save_model(model, files.model)
-    precision = {"precision": "mixed" if is_mixed else "float32"}
-    write_json(
-        files.record,
-        {
-            "data": source,
-            "data_sha256": outcome.data_sha256,
-            "seed": own.seed,
-            "environment": environment() | precision,
-            "requirements_sha256": _hash(requirements, "sha256"),
-            "parameters": model.count_params(),
-            "epochs": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
-            "wall_time_s": round(outcome.wall_time_s, 3),
-            "model_md5": _hash(files.model, "md5"),
-        },
+    save_training(
+        model,
+        outcome,
+        files,
+        source=source,
+        seed=own.seed,
+        precision="mixed" if is_mixed else "float32",
+        requirements=requirements,
     )
     if is_alone:
         shutil.rmtree(files.checkpoint, ignore_errors=True)
@@ -204,21 +164,3 @@ def make_fit(own: ClassifierParams | LocalizerParams, is_mixed: bool) -> Fit:
         mixed_precision=is_mixed,
         deterministic=own.deterministic,
     )
-
-
-def _curves(files: TrainingFiles, bar: tqdm[NoReturn]) -> Callable[[pd.DataFrame], None]:
-    """Show how a training goes, by a bar, in the table and in TensorBoard."""
-    log = TensorBoardLog(files.tensorboard)
-
-    def show(history: pd.DataFrame) -> None:
-        write_csv(files.history, history, decimals=6)
-        log.write(history)
-        bar.set_postfix(history[["loss", "val_loss"]].iloc[-1].to_dict(), refresh=False)
-        bar.update(len(history) - bar.n)
-
-    return show
-
-
-def _hash(path: Path, name: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, name).hexdigest()

@@ -17,7 +17,8 @@ from nodules.detection.linking import (
     suppress_overlaps,
 )
 
-MAX = Linking(gap_mm=3.0, aggregation="max", top_k=3)
+MAX = Linking(gap_mm=3.0, aggregation="max", length_mm=5.0)
+SLICE_MM = 2.0
 COLUMNS = ["slice", "x_mm", "y_mm", "diameter_mm", "probability"]
 SLICE_MM = 1.25
 
@@ -45,7 +46,7 @@ def ball(x: float, y: float, z: int, diameter: float, best: float) -> list[tuple
 
 def test_spheres_are_one_finding_each_where_they_are():
     spheres = [(10, 10, 5, 8.0, 0.9), (30, 12, 7, 5.0, 0.8), (10, 10, 20, 12.0, 0.7)]
-    found = link_discs(table([disc for sphere in spheres for disc in ball(*sphere)]), MAX)
+    found = link_discs(table([disc for sphere in spheres for disc in ball(*sphere)]), MAX, SLICE_MM)
     np.testing.assert_allclose(found["probability"], [0.9, 0.8, 0.7])
     np.testing.assert_allclose(found["diameter_mm"], [8, 5, 12])
     places = [(x, y, z * SLICE_MM) for x, y, z, _, _ in spheres]
@@ -56,7 +57,7 @@ def test_spheres_are_one_finding_each_where_they_are():
 def test_a_long_vessel_does_not_pull_its_nodule_away():
     nodule = ball(10, 10, 30, 8.0, 0.9)
     vessel = [(z, 10, 10, 4.0, 0.5) for z in range(27)]
-    found = link_discs(table(nodule + vessel), MAX)
+    found = link_discs(table(nodule + vessel), MAX, SLICE_MM)
     assert len(found) == 1
     assert abs(found["z_mm"].iloc[0] - 30 * SLICE_MM) < 1
 
@@ -93,25 +94,38 @@ def test_a_chain_has_one_disc_a_slice_and_no_gaps(discs):
 def test_the_order_of_discs_and_the_origin_do_not_matter(discs, random):
     order = list(range(len(discs)))
     random.shuffle(order)
-    found = link_discs(discs, MAX)
-    pd.testing.assert_frame_equal(link_discs(discs.iloc[order], MAX), found)
-    moved = link_discs(discs.assign(x_mm=discs["x_mm"] + 64, z_mm=discs["z_mm"] - 32), MAX)
+    found = link_discs(discs, MAX, SLICE_MM)
+    pd.testing.assert_frame_equal(link_discs(discs.iloc[order], MAX, SLICE_MM), found)
+    moved = link_discs(
+        discs.assign(x_mm=discs["x_mm"] + 64, z_mm=discs["z_mm"] - 32), MAX, SLICE_MM
+    )
     np.testing.assert_allclose(moved[PLACE], found[PLACE] + [64, 0, -32], atol=1e-9)
 
 
 def test_slices_farther_apart_than_the_gap_are_linked_only_if_neighbours():
     thick = table([(0, 5, 5, 6, 0.9), (1, 5, 5, 6, 0.8), (3, 5, 5, 6, 0.7)])
     thick["z_mm"] = thick["slice"] * 5.0
-    assert link_discs(thick, MAX)["slices"].tolist() == [2, 1]
+    assert link_discs(thick, MAX, SLICE_MM)["slices"].tolist() == [2, 1]
 
 
 @pytest.mark.parametrize(
-    ("how", "wanted"), [("max", 0.5), ("mean_top_k", 0.4), ("noisy_or", 1 - 0.5 * 0.7 * 0.8)]
+    ("how", "wanted"),
+    [("max", 0.5), ("mean_over_length", 0.4), ("noisy_or", 1 - 0.5 * 0.7 * 0.8)],
 )
 def test_probabilities_are_aggregated_as_named(how, wanted):
     probability = np.array([0.3, 0.5, 0.2])
-    assert aggregate(probability, Linking(3.0, how, 2)) == pytest.approx(wanted)
-    assert 0 <= aggregate(np.array([1.0, 1.0]), Linking(3.0, how, 2)) <= 1
+    linking = Linking(3.0, how, 5.0)
+    # 5 mm are two slices of 2.5 mm.
+    assert aggregate(probability, linking, 2.5) == pytest.approx(wanted)
+    assert 0 <= aggregate(np.array([1.0, 1.0]), linking, 2.5) <= 1
+
+
+def test_a_mean_over_a_length_counts_the_slices_that_are_not_there():
+    linking = Linking(3.0, "mean_over_length", 5.0)
+    assert aggregate(np.array([0.9]), linking, 1.0) == pytest.approx(0.9 / 5)
+    assert aggregate(np.array([0.6, 0.6, 0.6]), linking, 1.0) == pytest.approx(1.8 / 5)
+    # Slices thicker than that are one.
+    assert aggregate(np.array([0.9, 0.1]), linking, 12.0) == pytest.approx(0.9)
 
 
 def test_memory_does_not_grow_with_the_square_of_a_slices_discs():
@@ -130,4 +144,4 @@ def test_memory_does_not_grow_with_the_square_of_a_slices_discs():
 
 
 def test_no_disc_is_no_finding():
-    assert link_discs(table([]), MAX).empty
+    assert link_discs(table([]), MAX, SLICE_MM).empty

@@ -1,28 +1,21 @@
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from scipy import ndimage
 
 from nodules.detection.candidates import cut_block, find_discs, score_slices
 from nodules.detection.dense import make_scorer
 from nodules.detection.linking import Linking
 from nodules.detection.region import LungRegion
-from nodules.detection.search import COLUMNS, Detection, Networks, detect_archive, detect_scan
-from nodules.files import write_csv, write_parquet
-from nodules.luna16.tables import write_tables
+from nodules.detection.search import Detection, Networks, detect_archive, detect_scan
+from nodules.detection.table import COLUMNS
+from nodules.luna16.rules import ANNOTATION_COLUMNS, COORDINATES, SUBMISSION_COLUMNS
 from nodules.networks.build import build_model
 from nodules.networks.file import save_model
-from nodules.params.file import load_params
 from nodules.params.sections import PhantomParams
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.patches.windows import cut_patches
@@ -30,8 +23,6 @@ from nodules.scans.geometry import Geometry
 from nodules.scans.write import Volume, write_archive
 from nodules.sources.phantom.archive import phantom_tables, write_subset
 from nodules.sources.phantom.plan import plan_scans
-from stages import detect
-from tests.places import ROOT
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 GEOMETRY = Geometry((90, 70, 6), (0.7, 0.7, 2.5), (-20.0, 30.0, -100.0), FLIPPED)
@@ -125,10 +116,11 @@ def test_a_finding_is_in_the_world_where_its_ball_is(grid_mm):
     # Away from the middle, by other steps along each axis.
     ball_mm = geometry.world_from_index((77.3, 30.6, 8.4))
     volume_hu[np.linalg.norm(world_mm - ball_mm, axis=-1) < 6] = 300
-    detection = Detection(PatchShape(size_px=33, depth=1, **grid_mm), 2, Linking(3.0, "max", 3))
+    shape = PatchShape(size_px=33, depth=1, **grid_mm)
+    detection = Detection(shape, 2, Linking(3.0, "max", 5.0), 100)
     findings = detect_scan(volume_hu, geometry, "1.2.3", Brightness(), find_bright, 0.2, detection)
     assert len(findings) == 1
-    assert list(findings) == COLUMNS
+    assert list(findings) == [*SUBMISSION_COLUMNS, "diameter_mm"]
     found_mm = findings[["coordX", "coordY", "coordZ"]].to_numpy(np.float64)[0]
     np.testing.assert_allclose(found_mm, ball_mm, atol=0.5)
     assert 9 < findings["diameter_mm"].iloc[0] < 12.5
@@ -144,21 +136,32 @@ def test_findings_do_not_depend_on_processes_nor_on_an_interruption(tmp_path, mo
     write_subset(plans, 0, tmp_path / "subset0.zip")
     save_networks(tmp_path)
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(size_px=65, depth=1), 8, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=65, depth=1), 8, Linking(3.0, "max", 5.0), 100)
     wanted = {plan.seriesuid: networks for plan in plans[:2]}
+    nodules = phantom_tables(plans)["annotations.csv"]
 
     def detect(name: str) -> bytes:
-        found = detect_archive(tmp_path / "subset0.zip", wanted, detection, tmp_path / name)
+        found = detect_archive(
+            tmp_path / "subset0.zip", wanted, nodules, detection, tmp_path / name
+        )
         # All digits of the probabilities: else those near 1 would be ranked as equal.
         stored = pd.read_csv(tmp_path / name, dtype="str")
         stored[COLUMNS[1:]] = stored[COLUMNS[1:]].map(float)
-        pd.testing.assert_frame_equal(stored, found, check_exact=True)
+        pd.testing.assert_frame_equal(stored, found.astype({"class": float}), check_exact=True)
         return (tmp_path / name).read_bytes()
 
     once = detect("once.csv")
     table = pd.read_csv(tmp_path / "once.csv", dtype={"seriesuid": str})
     assert list(table) == COLUMNS
     assert set(table["seriesuid"]) == set(wanted)
+    # Of class 1 are those whose centre is in a nodule: an untrained network finds some by chance.
+    for uid, own in table.groupby("seriesuid"):
+        of_scan = nodules[nodules["seriesuid"] == uid]
+        between_mm = np.linalg.norm(
+            own[COORDINATES].to_numpy()[:, None] - of_scan[COORDINATES].to_numpy(), axis=-1
+        )
+        is_on = (between_mm < of_scan["diameter_mm"].to_numpy() / 2).any(axis=1)
+        assert own["class"].tolist() == is_on.astype(int).tolist()
     assert (
         table.groupby("seriesuid")["probability"].apply(lambda p: p.is_monotonic_decreasing).all()
     )
@@ -191,8 +194,14 @@ def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
     volume = Volume("1.2.3", geometry, np.zeros(geometry.shape_zyx, np.int16))
     write_archive(tmp_path / "subset0.zip", "subset0", [volume])
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.3)
-    detection = Detection(PatchShape(size_px=33, depth=3), 8, Linking(3.0, "max", 3))
-    arguments = (tmp_path / "subset0.zip", {"1.2.3": networks}, detection, tmp_path / "out.csv")
+    detection = Detection(PatchShape(size_px=33, depth=3), 8, Linking(3.0, "max", 5.0), 100)
+    arguments = (
+        tmp_path / "subset0.zip",
+        {"1.2.3": networks},
+        pd.DataFrame(columns=ANNOTATION_COLUMNS),
+        detection,
+        tmp_path / "out.csv",
+    )
     with pytest.raises(FileNotFoundError, match=r"classifier\.keras: Expected a trained network"):
         detect_archive(*arguments)
     save_networks(tmp_path)
@@ -202,140 +211,3 @@ def test_networks_of_other_patches_and_missing_ones_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"subset0\.zip: Expected all .*Received: no scan 1\.2\.4"):
         detect_archive(archive, {"1.2.3": networks, "1.2.4": networks}, *others)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".keras", ".keras", ".zip"]
-
-
-def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"stages.{stage}", "--params", "params.yaml", *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def write_scores(path: Path, labels: list[int], scores: list[float]) -> None:
-    table = pd.DataFrame({"part": "validation", "label": labels, "score": scores})
-    write_parquet(path, table.assign(seriesuid="1.2", patient="p"))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """What the stages before leave: small phantoms, untrained networks, a split."""
-    folder = tmp_path_factory.mktemp("project")
-    phantom = PhantomParams(seed=2, scans_per_subset=3, size_px=128, slices=24)
-    plans = plan_scans(phantom, [0])
-    write_subset(plans, 0, folder / "raw/subset0.zip")
-    write_tables(phantom_tables(plans), folder / "raw")
-    save_networks(folder / "models")
-    parts = dict(zip((p.patient for p in plans), ("test", "train", "test"), strict=True))
-    (folder / "split.json").write_text(json.dumps({"patients": parts}))
-    write_scores(folder / "predictions/classifier.parquet", [0, 1, 1], [0.1, 0.2, 0.9])
-    rows = [f"{p.seriesuid},{p.patient},0,0,0,0,{n}\n" for n, p in enumerate(plans)]
-    (folder / "patches/subset0").mkdir(parents=True)
-    (folder / "patches/subset0/scans.csv").write_text(
-        "seriesuid,patient,subset,nodules,positives,negatives,voxels\n" + "".join(rows)
-    )
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"]["subsets"] = [0]
-    params["detect"]["stride_px"] = 8
-    params["parallel"]["jobs"] = 1
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    return folder
-
-
-DETECT = (
-    *("--archive", "raw/subset0.zip", "--patients", "raw/patients.csv", "--split", "split.json"),
-    *("--models", "models", "--predictions", "predictions"),
-    *("--out", "detections/subset0.csv", "--scans", "detections/subset0.scans.csv"),
-)
-SCORE = (
-    *("--detections", "detections", "--tables", "raw", "--patches", "patches"),
-    *("--split", "split.json", "--metrics", "froc.json", "--plot", "froc.csv"),
-)
-
-
-def test_the_stages_search_and_score_the_scans_of_test_patients_only(project):
-    done = run(project, "detect", *DETECT)
-    assert done.returncode == 0, done.stderr
-    scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
-    parts = json.loads((project / "split.json").read_text())["patients"]
-    assert sorted(scans["patient"]) == sorted(p for p, part in parts.items() if part == "test")
-    # The threshold with the best F1 on validation.
-    assert scans["threshold"].between(0.1, 0.2, inclusive="right").all()
-    findings = pd.read_csv(project / "detections/subset0.csv", dtype={"seriesuid": str})
-    assert set(findings["seriesuid"]) <= set(scans["seriesuid"].astype(str))
-    done = run(project, "score", *SCORE)
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((project / "froc.json").read_text())
-    assert (metrics["data"], metrics["scans"]) == ("phantom", 2)
-    assert "of 2 scans of 2 patients" in metrics["protocol"]
-    annotations = pd.read_csv(project / "raw/annotations.csv", dtype={"seriesuid": str})
-    assert metrics["nodules"] == annotations["seriesuid"].isin(scans["seriesuid"].astype(str)).sum()
-    curve = pd.read_csv(project / "froc.csv")
-    assert curve["sensitivity"].max() == pytest.approx(
-        metrics["true_positives"] / metrics["nodules"], abs=1e-6
-    )
-    # A finding in a scan that was not searched.
-    text = (project / "detections/subset0.csv").read_text()
-    (project / "detections/subset0.csv").write_text(text + "1.2.3,1,1,1,0.5,5\n")
-    done = run(project, "score", *SCORE)
-    assert done.returncode == 1
-    assert "Expected a seriesuid of the searched scans. Received: 1.2.3 (1 such" in done.stderr
-    (project / "detections/subset0.csv").write_text(text)
-    # A scan that was searched, left out.
-    table = project / "detections/subset0.scans.csv"
-    write_csv(table, scans[1:])
-    done = run(project, "score", *SCORE)
-    assert done.returncode == 1
-    assert re.fullmatch(
-        r"error: \S+: Expected all 2 scans of the subset .* Received: no \S+ of .*\n", done.stderr
-    )
-    # One scan of a patient whom the networks saw, slipped in.
-    train = next(patient for patient, part in parts.items() if part == "train")
-    write_csv(table, scans.assign(patient=[train, *scans["patient"][1:]]))
-    done = run(project, "score", *SCORE)
-    assert done.returncode == 1
-    assert f"never saw the patient. Received: {scans['seriesuid'][0]} of {train}" in done.stderr
-
-
-def search_here() -> None:
-    pairs = zip(DETECT[::2], DETECT[1::2], strict=True)
-    words = {key.removeprefix("--"): Path(path) for key, path in pairs}
-    detect.main(Namespace(**words), load_params(Path("params.yaml")))
-
-
-def test_with_folds_the_stages_search_and_score_all_scans(project, monkeypatch):
-    patients = pd.read_csv(project / "raw/patients.csv", dtype=str)["patient"].tolist()
-    parts = ["test", "validation", "train"]
-    folds = {
-        str(fold): dict(zip(patients, parts[-fold:] + parts[:-fold], strict=True))
-        for fold in range(3)
-    }
-    (project / "split.json").write_text(json.dumps({"patients": folds["0"], "folds": folds}))
-    for fold in range(3):
-        save_networks(project / f"models/fold{fold}")
-        path = project / f"predictions/folds/classifier/fold{fold}.parquet"
-        write_scores(path, [0, 0, 1], [0.0, 0.2 * fold, 0.2 * fold + 0.2])
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"]}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
-    # In this process, which has TensorFlow and its settings already.
-    monkeypatch.setattr("nodules.detection.search.prepare_process", lambda environment: None)
-    monkeypatch.chdir(project)
-    search_here()
-    # Folds without localizers search nothing: the one split's networks go over its test patient.
-    scans = pd.read_csv(project / "detections/subset0.scans.csv", keep_default_na=False)
-    assert scans[["patient", "networks"]].to_numpy().tolist() == [[patients[0], ""]]
-    params["split"]["fold_tasks"].append("localizer")
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
-    search_here()
-    scans = pd.read_csv(project / "detections/subset0.scans.csv").set_index("patient")
-    assert scans["networks"].to_dict() == {p: f"fold{n}" for n, p in enumerate(patients)}
-    # Each by the threshold of its fold.
-    assert scans["threshold"][patients].tolist() == pytest.approx([0.1, 0.3, 0.5])
-    done = run(project, "score", *SCORE)
-    assert done.returncode == 0, done.stderr
-    assert "of 3 scans of 3 patients" in json.loads((project / "froc.json").read_text())["protocol"]

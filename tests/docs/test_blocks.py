@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from nodules.patches.grid import PatchShape
 from nodules.patches.sample import Sampling
 from nodules.patches.store import Tables, make_patches
@@ -19,6 +21,7 @@ from tests.places import ROOT
 from tests.small_luna import write_small_luna
 
 SCORING = blocks(DOCS / "how-to/score-a-submission.md")
+DEFAULTS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FROC = json.loads((ROOT / "metrics/froc.json").read_text(encoding="utf-8"))
 
 
@@ -45,7 +48,7 @@ def test_the_example_of_scoring_prints_what_the_page_shows(tmp_path):
     assert (prompt, program, subcommand) == ("$", "nodules", "froc")
     assert froc(tmp_path, *arguments) == expected
     # All keys but those that only the pipeline knows, and the interval that was not asked for.
-    pipelines_own = {"data", "protocol", "interval_95"}
+    pipelines_own = {"data", "protocol", "interval_95", "validation"}
     assert set(json.loads((tmp_path / "froc.json").read_text())) == set(FROC) - pipelines_own
 
 
@@ -94,13 +97,18 @@ def test_readme_shows_the_summary_of_the_committed_metrics():
 
 
 def test_examples_of_comparing_begin_with_the_committed_score():
-    cpm = f"{FROC['cpm']:.5f}"
+    committed = [f"{value:.5f}" for value in (FROC["cpm"], FROC["validation"]["cpm"])]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (row,) = re.findall(r"^metrics/froc.json  cpm +(\S+) +(\S+) +(\S+)$", readme, re.MULTILINE)
-    assert row[0] == cpm
-    assert f"{float(row[1]) - float(row[0]):.5f}" == row[2]
+    found = re.findall(r"^metrics/froc.json +(\S+) +(\S+) +(\S+) +(\S+)$", readme, re.MULTILINE)
+    assert [name for name, *_ in found] == ["cpm", "validation.cpm"]
+    assert [main for _, main, _, _ in found] == committed
+    for _, main, easy, change in found:
+        assert f"{float(easy) - float(main):.5f}" == change
     experiments = (DOCS / "how-to/experiments.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^ +(0\.\d+) +(\d+) +(\d+) +(\w+)", experiments, re.MULTILINE)
-    assert rows[0] == rows[1] == (cpm, str(FROC["false_positives"]), "4", "max")
+    rows = re.findall(r"^ +(0\.\d+) +(0\.\d+) +(\d+) +(\d+)", experiments, re.MULTILINE)
+    reducer = DEFAULTS["reducer"]
+    default = (str(reducer["mining_rounds"]), str(reducer["seed"]))
+    assert rows[0] == rows[1] == (*committed, *default)
     # One run, told in two places.
-    assert {name: value for value, _, _, name in rows}["mean_top_k"] == row[1]
+    easy = tuple(value for _, _, value, _ in found)
+    assert next(row[:2] for row in rows if row[2:] == ("0", default[1])) == easy

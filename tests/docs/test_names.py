@@ -86,31 +86,28 @@ def test_parameters_that_are_named_exist(page):
             value_of(key[0])
 
 
-def settings() -> list[tuple[str, str]]:
-    """What pages set by -S, or list as an experiment."""
+def settings() -> list[tuple[str, list[str]]]:
+    """What each command of the pages sets by -S, and each listed experiment, all at once."""
     found = []
     for page in PAGES:
         for block in blocks(page):
-            found += [(page.name, text.strip("'")) for text in re.findall(r"-S (\S+)", block.text)]
-            found += [(page.name, t) for t in re.findall(r"[\w.]+=[\w.]+", experiment(block.text))]
+            if block.text.startswith("- name:"):
+                found.append((page.name, re.findall(r"[\w.]+=[\w.]+", block.text)))
+            for line in block.text.splitlines():
+                if together := re.findall(r"-S (\S+)", line):
+                    found.append((page.name, [text.strip("'") for text in together]))
     return found
 
 
-def experiment(text: str) -> str:
-    return text if text.startswith("- name:") else ""
-
-
-@pytest.mark.parametrize(("page", "setting"), settings())
-def test_parameters_that_are_set_may_have_these_values(page, setting):
-    key, _, value = setting.partition("=")
-    value_of(key)
+@pytest.mark.parametrize(("page", "together"), settings())
+def test_parameters_that_are_set_may_have_these_values(page, together):
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    *sections, last = key.split(".")
-    section = tree
-    for name in sections:
-        section = section[name]
-    section[last] = yaml.safe_load(value)
-    # These two are set together.
-    if key in ("split.folds", "split.fold_tasks"):
-        tree["split"] |= {"folds": [0, 1, 2], "fold_tasks": ["classifier"], last: section[last]}
+    for setting in together:
+        key, _, value = setting.partition("=")
+        value_of(key)
+        *sections, last = key.split(".")
+        section = tree
+        for name in sections:
+            section = section[name]
+        section[last] = yaml.safe_load(value)
     Params.model_validate(tree)

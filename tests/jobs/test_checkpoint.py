@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -323,43 +323,6 @@ def test_a_worker_of_other_code_is_refused(whole, monkeypatch, tmp_path):
     tables = tables_of([scan(k) for k in range(N_SCANS)])
     with pytest.raises(ValueError, match=r"Expected workers .* Received: one that runs other"):
         make_patches(whole / "subset0.zip", 0, tables, SAMPLING, tmp_path / "out")
-
-
-@pytest.fixture
-def cluster(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """A scheduler of dask.distributed and two workers of one thread, each a process."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    scheduler_file = tmp_path / "scheduler.json"
-    where = ["--scheduler-file", str(scheduler_file), "--no-dashboard"]
-
-    def start(kind: str, *arguments: str) -> subprocess.Popen:
-        with (tmp_path / "dask.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "distributed.cli.dask_" + kind, *where, *arguments],
-                env=environment,
-                cwd=tmp_path,
-                stdout=log,
-                stderr=log,
-            )
-
-    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0")
-    own = ("--no-nanny", "--nthreads", "1", "--host", "127.0.0.1")
-    workers = [start("worker", *own, "--name", str(k)) for k in range(2)]
-    try:
-        from distributed import Client
-
-        deadline = time.monotonic() + 60
-        while not scheduler_file.is_file():
-            assert time.monotonic() < deadline, (tmp_path / "dask.log").read_text()
-            time.sleep(0.05)
-        with Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
-            address = client.scheduler.address
-        yield address, workers
-    finally:
-        for process in (*workers, scheduler):
-            process.kill()
-            process.wait()
 
 
 @pytest.mark.slow

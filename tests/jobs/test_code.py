@@ -189,7 +189,7 @@ def test_all_that_searching_imports_is_in_its_digest(tmp_path):
         save_model(network, tmp_path / f"{task}.keras")
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.1)
     (only,) = list_scans(tmp_path / "subset0.zip")
-    detection = Detection(PatchShape(size_px=33, depth=1), 16, Linking(3.0, "max", 3))
+    detection = Detection(PatchShape(size_px=33, depth=1), 16, Linking(3.0, "max", 5.0), 100)
     task = _Task(
         scan=only, networks=networks, detection=detection, checksum="checksum", environment=()
     )

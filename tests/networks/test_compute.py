@@ -67,6 +67,7 @@ def test_a_variable_that_says_otherwise_is_refused(monkeypatch, name):
 
 
 @linux
+@pytest.mark.slow
 def test_the_process_runs_on_what_the_parameters_say(monkeypatch):
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)

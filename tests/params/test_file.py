@@ -32,7 +32,7 @@ NULL_OR_NUMBER = {
     f"{task}.{architecture}.input_px"
     for task in ("classifier", "localizer")
     for architecture in ("vgg16", "efficientnet")
-}
+} | {"candidates.threshold"}
 
 
 def refusal(tmp_path: Path, key: str, value: object) -> str:

@@ -14,7 +14,7 @@ def told_table() -> list[tuple[str, set[str]]]:
     text = (DOCS / "reference/what-runs-again.md").read_text(encoding="utf-8")
     table = text.split("| change | what runs again |")[1].split("\n\n")[0]
     rows = []
-    more = ["download@2", "patches@2", "detect@2"]
+    more = [f"{stage}@2" for stage in ("download", "patches", "candidates", "crops", "reduce")]
     for line in table.splitlines()[2:]:
         change, names = (cell.strip() for cell in line.strip("|").split("|"))
         # The clone has one subset less than the project, so that its next one is 2.
@@ -44,7 +44,9 @@ OF_PARAMS: dict[str, Callable[[Clone], None]] = {
     "`classifier.dropout`": lambda c: c.set(classifier__dropout=0.5),
     "`localizer.learning_rate`": lambda c: c.set(localizer__learning_rate=0.01),
     "`evaluate.bootstraps`": lambda c: c.set(evaluate__bootstraps=101),
-    "`detect.stride_px`": lambda c: c.set(detect__stride_px=16),
+    "`candidates.stride_px`": lambda c: c.set(candidates__stride_px=16),
+    "`crops.negatives_per_scan`": lambda c: c.set(crops__negatives_per_scan=5),
+    "`reducer.learning_rate`": lambda c: c.set(reducer__learning_rate=0.01),
     "`split.seed`": lambda c: c.set(split__seed=3),
     "`patches.jitter_px`": lambda c: c.set(patches__jitter_px=3),
     "`data.subsets`: one more": lambda c: c.set(data__subsets=[*SUBSETS, 2]),
@@ -57,6 +59,7 @@ IDLE: dict[str, Callable[[Clone], None]] = {
     "a comment in `nodules/patches/sampling.py`": comment_in("nodules/patches/sampling.py"),
     "a comment in `nodules/evaluation/localizer.py`": comment_in("nodules/evaluation/localizer.py"),
     "a comment in `nodules/detection/linking.py`": comment_in("nodules/detection/linking.py"),
+    "a comment in `nodules/reduction/marks.py`": comment_in("nodules/reduction/marks.py"),
     "a file in `data/local/`": lambda c: (c.folder / "data/local/a.txt").write_text("a"),
 }
 CHANGES = OF_PARAMS | IDLE

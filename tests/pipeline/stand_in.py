@@ -38,7 +38,8 @@ def decides(key: str, out: str, directory: str, source: str) -> bool:
 def main() -> None:
     """Write the outputs of the stage that DVC runs."""
     name, _, copy = os.environ["DVC_STAGE"].partition("@")
-    stage = read("dvc.yaml")["stages"][name]
+    stages = read("dvc.yaml")["stages"]
+    stage = stages[name]
     params = read("params.yaml")
     directory, source = params["data"]["directory"], params["data"]["source"]
     values = dict(zip(stage.get("matrix", {}), copy.split("-"), strict=bool(copy)))
@@ -56,13 +57,16 @@ def main() -> None:
     for out in [*outs, *metrics]:
         read_of = {k: v for k, v in said.items() if decides(k, out, directory, source)}
         content = hashlib.md5(json.dumps([out, read_of]).encode()).hexdigest()
-        # What has no ending is a folder.
-        path = Path(out) if Path(out).suffix else Path(out) / "content"
-        path.parent.mkdir(parents=True, exist_ok=True)
         if out in metrics:
             number = int(content, 16) / 16**32
             content = json.dumps({"data": source, "test": {"roc_auc": {"value": number}}})
-        path.write_text(content)
+        # What has no ending is a folder; some stages read one file of it.
+        files = {Path(out)} if Path(out).suffix else {Path(out) / "content"}
+        deps = {fill(dep) for of in stages.values() for dep in of["deps"]}
+        files |= {Path(dep) for dep in deps if dep.startswith(f"{out}/")}
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
     if "--record" in sys.argv:
         # As of the real ones, no two are the same.
         record = Path(sys.argv[sys.argv.index("--record") + 1])

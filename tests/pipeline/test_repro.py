@@ -38,7 +38,7 @@ def test_two_clean_clones_end_with_the_same_lock(first, tmp_path):
 def test_metrics_are_labelled_and_valid_json(first):
     shown = first.json("dvc", "metrics", "show", "--json")
     files = {name: entry["data"] for name, entry in shown[""]["data"].items()}
-    assert set(files) == {f"metrics/{n}.json" for n in ("split", *TASKS, "froc")}
+    assert set(files) == {f"metrics/{n}.json" for n in ("split", *TASKS, "froc", "froc_reduction")}
     assert all(metrics["data"] == "phantom" for metrics in files.values())
     test = files["metrics/classifier.json"]["test"]
     assert test["roc_auc"]["low"] <= test["roc_auc"]["value"] <= test["roc_auc"]["high"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -43,7 +44,29 @@ pathlib.Path("models").mkdir(exist_ok=True)
 pathlib.Path("models/classifier.keras").write_bytes(model)
 record = {"parameters": 1234567, "wall_time_s": 75.2, "epochs": 9, "best_epoch": 4}
 record["model_md5"] = hashlib.md5(model).hexdigest()
+scans = range(10)
+# With dropout, the false positives come before the nodules.
+score = 0.5 if own["dropout"] else 0.9
+tables = {
+    "raw/annotations.csv": ["diameter_mm", *(f"1.2.{k},0,0,0,6" for k in scans)],
+    "raw/annotations_excluded.csv": ["diameter_mm"],
+    "detections/subset0.csv": [
+        "probability",
+        *(f"1.2.{k},0,0,0,{score}" for k in scans),
+        *(f"1.2.{k},50,0,0,0.7" for k in scans),
+    ],
+}
+pathlib.Path("data/raw").mkdir(parents=True, exist_ok=True)
+pathlib.Path("data/detections").mkdir(exist_ok=True)
+for name, (last, *rows) in tables.items():
+    head = f"seriesuid,coordX,coordY,coordZ,{last}"
+    pathlib.Path("data", name).write_text("\\n".join([head, *rows, ""]))
+rows = [f"1.2.{k},p{k},test,,0.3" for k in scans]
+pathlib.Path("data/detections/subset0.scans.csv").write_text(
+    "\\n".join(["seriesuid,patient,part,fold,threshold", *rows, ""])
+)
 files = {
+    "froc": {"cpm": value, "interval_95": {"cpm": [value - 0.1, value + 0.1]}},
     "classifier": {"data": "phantom", "test": {"f1": metric}, "validation": {"f1": {"value": 0.9}}},
     "localizer": {"data": "phantom", "test": {"model": error}},
     "runs/classifier": record,
@@ -61,7 +84,12 @@ stages:
     params: [classifier, localizer]
     outs:
     - models/classifier.keras
+    - data/raw/annotations.csv
+    - data/raw/annotations_excluded.csv
+    - data/detections/subset0.csv
+    - data/detections/subset0.scans.csv
     metrics:
+    - metrics/froc.json: {cache: false}
     - metrics/classifier.json: {cache: false}
     - metrics/localizer.json: {cache: false}
 """
@@ -160,6 +188,12 @@ def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
         "?? reports/comparison.svg",
     ]
 
+    # The params of this project have no section on candidates.
+    assert rows["Whole scans: plain"] == ["n/a", "0.500 (0.400 to 0.600)", "n/a"]
+    assert rows["Whole scans: dropped"][1:3] == ["0.700 (0.600 to 0.800)", "n/a"]
+    # At three of the seven rates there are no more than the false positives.
+    assert rows["Whole scans: dropped"][3] == "-0.429 (-0.429 to -0.429)"
+
     # Mended: only what has no result, or ran with what is set no more, runs.
     mended = LIST.partition("- name: unknown")[0].replace("bad", "wide")
     mended = mended.replace("classifier.dropout=0.2, ", "")
@@ -172,6 +206,18 @@ def test_the_comparison_runs_what_is_missing_and_hides_no_failure(project):
     values = [rows[f"Classifier: {name}"][4] for name in ("plain", "dropped", "broken")]
     assert values == ["0.500 (0.400 to 0.600)"] * 3
     assert not any(name.startswith("Not finished") for name in rows)
+    assert rows["Whole scans: dropped"][3] == "+0.000 (+0.000 to +0.000)"
+
+    for kept in (project.folder / ".dvc/cache/files/md5").glob("*/*"):
+        if b"coordX" in kept.read_bytes():
+            kept.unlink()
+    without = project.compare()
+    assert without.returncode == 0, without.stderr
+    assert "queued" not in without.stdout
+    told = project.report()["Whole scans: dropped"][3]
+    assert re.fullmatch(
+        r"n/a: not in DVC's cache: `dvc get \. data/detections --rev [0-9a-f]{12}` says why", told
+    )
 
     (project.folder / "train.py").write_text(TRAIN + "\n")
     refused = project.compare()
@@ -276,7 +322,7 @@ def test_the_picture_has_a_dot_for_each_result_and_says_what_is_missing():
     assert "0.7" in texts
     assert not {"20", "40"} & set(texts)
     assert texts[:2] == ["done", "waiting"]
-    report = write_report(experiments, outcomes, {}, "0123456789abcdef")
+    report = write_report(experiments, outcomes, {}, {}, "0123456789abcdef")
     assert "commit 0123456789ab;" in report
     assert "| waiting | queued | `dvc queue logs waiting` |" in report
 
@@ -289,7 +335,7 @@ def test_the_record_of_another_model_is_not_shown(md5, time):
         md5s={"models/classifier.keras": md5},
         records={"classifier": record},
     )
-    report = write_report([Experiment(name="x", set=[])], {"x": outcome}, {}, "abc")
+    report = write_report([Experiment(name="x", set=[])], {"x": outcome}, {}, {}, "abc")
     row = next(line for line in report.splitlines() if line.startswith("| x | "))
     assert row.split(" | ")[4] == time
 

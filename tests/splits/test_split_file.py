@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodules.splits.audit import LeakError
-from nodules.splits.split_file import read_split, scoring_models
+from nodules.splits.split_file import Seat, learning_patients, read_split, searching_networks
 
 BOTH = ["localizer", "classifier"]
 
@@ -50,16 +50,29 @@ def test_a_split_that_is_none_is_refused_by_file(tmp_path: Path, text, error, ex
         read_split(path)
 
 
-def test_without_folds_only_test_patients_are_scored(tmp_path):
+def test_without_folds_the_one_splits_networks_search_all(tmp_path):
     path = tmp_path / "split.json"
     tree = {"patients": {"a": "train", "b": "validation", "c": "test"}}
     path.write_text(json.dumps(tree))
-    assert scoring_models(path, []) == {"c": ""}
+    seats = {"a": Seat("", "train"), "b": Seat("", "validation"), "c": Seat("", "test")}
+    assert searching_networks(path, []) == seats
     with pytest.raises(ValueError, match=r"split\.json: Expected the folds .* Received: none"):
-        scoring_models(path, BOTH)
-    # Nor with folds that lack a network.
+        searching_networks(path, BOTH)
+    # So do they with folds that lack a network.
     path.write_text(json.dumps(tree | {"folds": {"0": {"a": "test"}, "1": {"b": "test"}}}))
-    assert scoring_models(path, ["classifier"]) == {"c": ""}
+    assert searching_networks(path, ["classifier"]) == seats
+
+
+def test_reducers_learn_of_all_who_are_not_tested_by_every_one(tmp_path):
+    path = tmp_path / "split.json"
+    folds = {
+        "0": {"a": "train", "b": "test", "c": "validation", "d": "test"},
+        "1": {"a": "test", "b": "train", "c": "test", "d": "test"},
+    }
+    patients = {"a": "train", "b": "validation", "c": "test", "d": "test"}
+    path.write_text(json.dumps({"patients": patients, "folds": folds}))
+    assert learning_patients(path, []) == {"a", "b"}
+    assert learning_patients(path, [0, 1]) == {"a", "b", "c"}
 
 
 @given(st.integers(3, 10), st.integers(3, 30))
@@ -72,10 +85,10 @@ def test_with_folds_no_patient_is_scored_by_networks_that_saw_him(folds, patient
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.json"
         path.write_text(json.dumps(tree))
-        scored_by = scoring_models(path, BOTH)
-    assert scored_by.keys() == tree["patients"].keys()
-    for patient, networks in scored_by.items():
-        assert tree["folds"][networks.removeprefix("fold")][patient] == "test"
+        seat_of = searching_networks(path, BOTH)
+    assert seat_of.keys() == tree["patients"].keys()
+    for patient, seat in seat_of.items():
+        assert tree["folds"][seat.fold.removeprefix("fold")][patient] == seat.part == "test"
 
 
 def test_a_patient_whom_two_folds_test_is_refused(tmp_path):
@@ -83,4 +96,4 @@ def test_a_patient_whom_two_folds_test_is_refused(tmp_path):
     own = {"a": "test", "b": "train"}
     path.write_text(json.dumps({"patients": own, "folds": {"0": own, "1": own}}))
     with pytest.raises(LeakError, match=r"each patient tested by one fold\. Received: a by fold0"):
-        scoring_models(path, BOTH)
+        searching_networks(path, BOTH)

@@ -1,0 +1,95 @@
+"""Crops and ranks by a real scheduler with two worker processes, one of which is killed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nodules.jobs.workers import Workers
+from nodules.luna16.rules import COORDINATES
+from nodules.networks.compute import compute_environment, one_thread
+from nodules.networks.file import save_model
+from nodules.networks.reducer import build_reducer
+from nodules.params.sections import ComputeParams
+from nodules.reduction.crops import CropShape
+from nodules.reduction.rank import score_candidates
+from nodules.reduction.store import make_crops
+from nodules.scans.geometry import Geometry
+from nodules.scans.write import Volume, write_archive
+
+pytestmark = pytest.mark.slow
+
+SHAPE = CropShape(size_px=15, margin_px=2, spacing_mm=1.5)
+GEOMETRY = Geometry((60, 60, 30), (0.8, 0.8, 2.0), (-24.0, -24.0, -90.0))
+UIDS = [f"1.{k:02d}" for k in range(12)]
+RNG = np.random.default_rng(0)
+PLACES = pd.DataFrame(
+    [(uid, *RNG.uniform([-20, -20, -88], [20, 20, -40])) for uid in UIDS for _ in range(40)],
+    columns=["seriesuid", *COORDINATES],
+)
+ENVIRONMENT = one_thread(
+    compute_environment(ComputeParams(backend="tensorflow", threads=2, cpu_isa="AVX2"))
+)
+
+
+def kill_half_way(worker, kept: Path) -> threading.Thread:
+    """Kill a worker once a third of the scans is done."""
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while len(list(kept.glob("[!.]*"))) < len(UIDS) // 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        worker.send_signal(signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    volumes = [
+        Volume(uid, GEOMETRY, RNG.integers(-1000, 400, GEOMETRY.shape_zyx).astype(np.int16))
+        for uid in UIDS
+    ]
+    write_archive(tmp_path / "subset0.zip", "subset0", volumes)
+    return tmp_path / "subset0.zip"
+
+
+def test_crops_are_the_same_bytes(archive: Path, cluster, tmp_path: Path):
+    address, workers = cluster
+    chosen = PLACES.assign(kind="candidate", label=0, probability=0.5, diameter_mm=5.0)
+    scans = pd.DataFrame({"seriesuid": UIDS, "patient": UIDS})
+    make_crops(archive, scans, chosen, SHAPE, tmp_path / "here")
+    killing = kill_half_way(workers[0], tmp_path / ".there.scans.partial")
+    own = Workers(1, "dask", address)
+    make_crops(archive, scans, chosen, SHAPE, tmp_path / "there", own)
+    killing.join()
+    here, there = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("here", "there")
+    )
+    assert here == there
+
+
+def test_ranks_are_the_same_bits(archive: Path, cluster, tmp_path: Path):
+    address, workers = cluster
+    path = tmp_path / "reducer.keras"
+    save_model(build_reducer("views", SHAPE.size_px, (-1000.0, 400.0), 0.0), path)
+    reducers = dict.fromkeys(UIDS, path)
+
+    def score(name: str, own: Workers) -> np.ndarray:
+        return score_candidates(archive, PLACES, reducers, SHAPE, tmp_path / name, own, ENVIRONMENT)
+
+    here = score("here.csv", Workers(2))
+    killing = kill_half_way(workers[0], tmp_path / ".there.csv.scans.partial")
+    there = score("there.csv", Workers(1, "dask", address))
+    killing.join()
+    np.testing.assert_array_equal(here, there)
