@@ -34,9 +34,9 @@ def make_marks(scored: pd.DataFrame) -> pd.DataFrame:
         `MARK_COLUMNS`, sorted by scan, the most probable mark of each scan first. The probability
         is the logistic function of the logit.
     """
-    ordered = scored.sort_values(
-        ["seriesuid", "logit", *COORDINATES], ascending=[True, False, True, True, True]
-    )
+    # By all columns, so that the order of the rows does not matter.
+    keys = ["logit", *COORDINATES, "diameter_mm"]
+    ordered = scored.sort_values(["seriesuid", *keys], ascending=[True, False, *[True] * 4])
     points_mm = ordered[COORDINATES].to_numpy(np.float64)
     radii_mm = counted_diameter_mm(ordered["diameter_mm"]) / 2
     kept: list[int] = []

@@ -365,6 +365,7 @@ def write_stage_input(whole: Path, folder: Path, address: str) -> None:
         "other_slices_per_scan": 4,
         "candidates_per_scan": 3,
         "random_lung_per_scan": 1,
+        "avoid_excluded": False,
     }
     tree["parallel"] = {"jobs": -1, "backend": "dask", "address": address}
     (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")

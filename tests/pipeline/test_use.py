@@ -26,7 +26,9 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
     assert set(clone.repro()) == dict(told_table())[change]
     clone.commit("dropout")
     diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
-    assert set(diff) == {"metrics/classifier.json", "metrics/froc.json"}
+    # Other candidates make another reducer, whatever it says of few scans.
+    changed = {f"metrics/{name}.json" for name in ("classifier", "froc", "froc_reduction")}
+    assert {"metrics/classifier.json"} < set(diff) <= changed
     change = diff["metrics/classifier.json"]["test.brier.value"]
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES
@@ -88,6 +89,9 @@ def test_ranks_are_the_same_bits(archive: Path, cluster, tmp_path: Path):
     def score(name: str, own: Workers) -> np.ndarray:
         return score_candidates(archive, PLACES, reducers, SHAPE, tmp_path / name, own, ENVIRONMENT)
 
+    # New processes: in those that have done something else before, joblib takes TensorFlow for a
+    # leak of memory, and warns.
+    get_reusable_executor().shutdown(wait=True)
     here = score("here.csv", Workers(2))
     killing = kill_half_way(workers[0], tmp_path / ".there.csv.scans.partial")
     there = score("there.csv", Workers(1, "dask", address))
