@@ -95,7 +95,8 @@ def test_the_installed_package_is_what_is_imported(installed: Path, tmp_path: Pa
 def test_the_command_works(installed: Path, tmp_path: Path):
     helped = run(tmp_path, installed / "nodules", "--help").stdout
     assert helped.startswith("usage: nodules ")
-    assert re.findall(r"^    (\w+) ", helped, re.MULTILINE) == ["compare", "froc", "summary", "verify"]
+    told = re.findall(r"^    (\w+) ", helped, re.MULTILINE)
+    assert told == ["compare", "froc", "summary", "verify"]
     write(tmp_path / "run")
     score = tmp_path / "run/out.json"
     scored = run(tmp_path, installed / "nodules", "froc", *arguments_of(tmp_path / "run"))
