@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -52,6 +55,13 @@ def kill_half_way(worker, kept: Path) -> threading.Thread:
     thread = threading.Thread(target=kill)
     thread.start()
     return thread
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What is set for processes of one thread stays in these tests."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture
