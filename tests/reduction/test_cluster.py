@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -57,13 +54,6 @@ def kill_half_way(worker, kept: Path) -> threading.Thread:
     return thread
 
 
-@pytest.fixture(autouse=True)
-def _own_environment() -> Iterator[None]:
-    """What is set for processes of one thread stays in these tests."""
-    with mock.patch.dict(os.environ):
-        yield
-
-
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     volumes = [
@@ -80,7 +70,7 @@ def test_crops_are_the_same_bytes(archive: Path, cluster, tmp_path: Path):
     scans = pd.DataFrame({"seriesuid": UIDS, "patient": UIDS})
     make_crops(archive, scans, chosen, SHAPE, tmp_path / "here")
     killing = kill_half_way(workers[0], tmp_path / ".there.scans.partial")
-    own = Workers(1, "dask", address)
+    own = Workers(-1, "dask", address)
     make_crops(archive, scans, chosen, SHAPE, tmp_path / "there", own)
     killing.join()
     here, there = (
@@ -104,6 +94,6 @@ def test_ranks_are_the_same_bits(archive: Path, cluster, tmp_path: Path):
     get_reusable_executor().shutdown(wait=True)
     here = score("here.csv", Workers(2))
     killing = kill_half_way(workers[0], tmp_path / ".there.csv.scans.partial")
-    there = score("there.csv", Workers(1, "dask", address))
+    there = score("there.csv", Workers(-1, "dask", address))
     killing.join()
     np.testing.assert_array_equal(here, there)
