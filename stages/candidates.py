@@ -29,7 +29,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         searching_networks(arguments.split, params.split.fold_tasks),
         arguments.models,
         arguments.predictions,
-        own.threshold,
+        # No score decides which of LUNA16's candidates are looked at.
+        0.0 if own.source == "luna16" else own.threshold,
     )
     if own.source == "luna16":
         official = read_table(arguments.tables / "candidates_V2.csv")

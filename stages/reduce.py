@@ -5,31 +5,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nodules.detection.searched import read_searched
 from nodules.detection.table import read_candidates
 from nodules.files import write_csv
 from nodules.jobs.workers import Workers
 from nodules.luna16.tables import read_table
 from nodules.networks.compute import compute_environment, one_thread
 from nodules.params.sections import Params
-from nodules.patches.read import read_scans
 from nodules.reduction.crops import crop_shape
 from nodules.reduction.rank import rank_candidates
-from nodules.splits.split_file import searching_networks
 from stages.command import parser, run
+from stages.searched_scans import add_searched_scans, read_searched_scans
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the findings, the scores of the official candidates, and the list of scans."""
-    subset = arguments.subset
-    seat_of = searching_networks(arguments.split, params.split.fold_tasks)
-    listed = read_scans(arguments.patches, [subset])
-    scans = read_searched(arguments.candidates, subset, listed, seat_of)
+    scans = read_searched_scans(arguments, params.split.fold_tasks)
     scans = scans[scans["part"] != "train"]
     rank_candidates(
         arguments.archive,
         scans,
-        read_candidates(arguments.candidates, subset),
+        read_candidates(arguments.candidates, arguments.subset),
         read_table(arguments.tables / "candidates_V2.csv"),
         arguments.models,
         crop_shape(params.crops),
@@ -43,12 +38,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--subset", type=int, required=True, help="0..9")
-    options.add_argument("--archive", type=Path, required=True, help="its subset{k}.zip")
-    options.add_argument("--candidates", type=Path, required=True, help="folder of candidates")
-    options.add_argument("--tables", type=Path, required=True, help="folder of the tables")
-    options.add_argument("--patches", type=Path, required=True, help="folder of the list of scans")
-    options.add_argument("--split", type=Path, required=True, help="who is in which part")
+    add_searched_scans(options)
     options.add_argument("--models", type=Path, required=True, help="folder of the networks")
     options.add_argument("--out", type=Path, required=True, help="the findings to write")
     options.add_argument(

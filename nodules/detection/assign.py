@@ -82,7 +82,7 @@ def assign_networks(
         fold: Networks(
             _folder(models, fold) / "classifier.keras",
             _folder(models, fold) / "localizer.keras",
-            threshold or _validation_threshold(predictions, fold),
+            _validation_threshold(predictions, fold) if threshold is None else threshold,
         )
         for fold in {seat.fold for _, _, seat in searched}
     }

@@ -32,7 +32,7 @@ class Workers:
     ----------
     jobs
         The number of processes; -1 for one per core. With dask, all workers of the cluster are
-        used.
+        used, whatever this number is.
     backend
         ``loky`` for processes of this machine, or ``dask`` for a cluster.
     address
@@ -96,6 +96,8 @@ def run_unordered(
     """
     if workers.backend == "loky":
         function = partial(_work_for, os.getpid(), function)
+    # joblib takes one job to mean that this process does it, whatever the backend.
+    jobs = -1 if workers.backend == "dask" else workers.jobs
     with ExitStack() as stack:
         options: dict[str, Any] = {"backend": workers.backend}
         if workers.backend == "dask":
@@ -104,11 +106,11 @@ def run_unordered(
 
             options["client"] = stack.enter_context(Client(workers.address, set_as_default=False))
         with joblib.parallel_config(**options):
-            at_once = _TASKS_PER_WORKER * joblib.effective_n_jobs(workers.jobs)
+            at_once = _TASKS_PER_WORKER * joblib.effective_n_jobs(jobs)
             # Tasks are long, so joblib does not have to gather them into batches: if a worker is
             # lost, only one task is lost.
             parallel = joblib.Parallel(
-                workers.jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+                jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
             )
         stack.enter_context(parallel)
         for first in range(0, len(tasks), at_once):

@@ -1,10 +1,4 @@
-"""A small residual network: the slices of a patch are its channels, as in the plain CNN.
-
-The blocks are those of K. He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016: they
-normalise and activate before each convolution. A block that halves the image averages on its
-shortcut (T. He et al., "Bag of Tricks", CVPR 2019). The last kernel of each block starts at zero,
-so an untrained block passes on its shortcut alone.
-"""
+"""A small residual network: the slices of a patch are its channels, as in the plain CNN."""
 
 from __future__ import annotations
 
@@ -12,12 +6,10 @@ from typing import Any
 
 from keras import layers
 
+from nodules.networks.residual import residual_blocks
 from nodules.networks.what_where import what_and_where
 
 _WIDTHS = (16, 32, 64)
-# With Keras's default of 0.99, the statistics lag behind training by hundreds of steps. That is
-# more than the first epochs of a small data set, so validation would use outdated statistics.
-_MOMENTUM = 0.9
 
 
 def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
@@ -41,34 +33,7 @@ def features(pixels: Any, dropout: float) -> Any:  # noqa: ANN401
     >>> features(keras.Input((33, 33, 3)), dropout=0.5).shape
     (None, 64)
     """
-    x = _conv(pixels, _WIDTHS[0], 5, 2, "stem")
-    for number, width in enumerate(_WIDTHS, start=1):
-        x = _block(x, width, 1 if number == 1 else 2, f"block{number}")
-    x = _normalise(x, "last")
-    x = what_and_where(x)
+    x = what_and_where(residual_blocks(pixels, _WIDTHS, stem_px=5))
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(64, activation="relu", name="dense")(x)
-
-
-def _block(x: Any, width: int, stride: int, name: str) -> Any:  # noqa: ANN401
-    y = _normalise(x, f"{name}_1")
-    shortcut = x
-    if stride > 1:
-        shortcut = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shrink")(y)
-        shortcut = _conv(shortcut, width, 1, 1, f"{name}_shortcut")
-    y = _conv(y, width, 3, stride, f"{name}_conv1")
-    y = _normalise(y, f"{name}_2")
-    y = _conv(y, width, 3, 1, f"{name}_conv2", start="zeros")
-    return layers.Add(name=f"{name}_add")([shortcut, y])
-
-
-def _conv(x: Any, width: int, side: int, stride: int, name: str, start: str = "he_normal") -> Any:  # noqa: ANN401
-    return layers.Conv2D(width, side, stride, padding="same", kernel_initializer=start, name=name)(
-        x
-    )
-
-
-def _normalise(x: Any, name: str) -> Any:  # noqa: ANN401
-    x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -31,6 +31,20 @@ def is_odd(value: int) -> int:
         msg = "Expected an odd number, so that there is a central pixel"
         raise ValueError(msg)
     return value
+
+
+def _is_ordered(window: tuple[float, float]) -> tuple[float, float]:
+    low, high = window
+    if low >= high:
+        msg = f"Expected [low, high] with low < high. Received: [{low}, {high}]"
+        raise ValueError(msg)
+    return window
+
+
+# The HU that a network sees as 0 and as 1. A list is accepted too, because YAML has no tuples.
+WindowHu = Annotated[
+    tuple[StrictFloat, StrictFloat], Field(strict=False), AfterValidator(_is_ordered)
+]
 
 
 class Strict(BaseModel):

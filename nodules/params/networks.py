@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictFloat, model_validator
+from pydantic import Field, model_validator
 
-from nodules.params.base import Seed, Strict
+from nodules.params.base import Seed, Strict, WindowHu
 
 
 class AugmentationParams(Strict):
@@ -43,8 +43,7 @@ class TrainParams(Strict):
     architecture: str
     vgg16: Vgg16Params
     efficientnet: EfficientnetParams
-    # A list is accepted too, because YAML has no tuples.
-    window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
+    window_hu: WindowHu
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     schedule: Literal["constant", "cosine"]
@@ -66,14 +65,6 @@ class TrainParams(Strict):
         """The settings of the section that has the architecture's name; empty without a section."""
         section = getattr(self, self.architecture, None)
         return section.model_dump() if isinstance(section, Strict) else {}
-
-    @model_validator(mode="after")
-    def _window_is_ordered(self) -> TrainParams:
-        low, high = self.window_hu
-        if low >= high:
-            msg = f"Expected window_hu as [low, high] with low < high. Received: [{low}, {high}]"
-            raise ValueError(msg)
-        return self
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> TrainParams:

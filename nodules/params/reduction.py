@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from nodules.params.base import Seed, Strict, is_odd
+from nodules.params.base import Seed, Strict, WindowHu, is_odd
 
 
 class CandidateParams(Strict):
@@ -36,8 +36,7 @@ class ReducerParams(Strict):
     """How the network of the second stage is built and trained (``reducer``)."""
 
     architecture: str
-    # Not strict, since YAML has lists but no tuples.
-    window_hu: Annotated[tuple[StrictFloat, StrictFloat], Field(strict=False)]
+    window_hu: WindowHu
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -50,14 +49,6 @@ class ReducerParams(Strict):
     hard_share: Annotated[float, Field(gt=0, le=1)]
     deterministic: bool
     seed: Seed
-
-    @model_validator(mode="after")
-    def _window_is_ordered(self) -> ReducerParams:
-        low, high = self.window_hu
-        if low >= high:
-            msg = f"Expected window_hu as [low, high] with low < high. Received: [{low}, {high}]"
-            raise ValueError(msg)
-        return self
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> ReducerParams:

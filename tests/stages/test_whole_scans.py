@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +228,7 @@ def check_refusals(
 def test_candidates_of_luna16_need_no_network(project: Path):
     for path in (project / "models").iterdir():
         path.unlink()
+    shutil.rmtree(project / "predictions")
     set_params(project, candidates__source="luna16", candidates__in_sample=False)
     run(project, "candidates", CANDIDATES)
     found = read_candidates(project / "candidates", 0)
