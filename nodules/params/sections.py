@@ -77,6 +77,7 @@ class NegativeParams(Strict):
     other_slices_per_scan: Count
     candidates_per_scan: Count
     candidates_per_positive: Annotated[float, Field(ge=0, le=100_000)]
+    beside_per_nodule: Count
     random_lung_per_scan: Count
     avoid_excluded: bool
 

@@ -143,6 +143,7 @@ def patch_shape(own: PatchParams) -> PatchShape:
     ...         "other_slices_per_scan": 1,
     ...         "candidates_per_scan": 1,
     ...         "candidates_per_positive": 0.0,
+    ...         "beside_per_nodule": 0,
     ...         "random_lung_per_scan": 0,
     ...         "avoid_excluded": False,
     ...     },

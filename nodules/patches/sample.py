@@ -35,6 +35,8 @@ class Sampling:
         ``spanned``, on any slice whose plane cuts the nodule, all with the same chance.
     candidates_per_positive
         The number of further negatives at class-0 candidates for each positive of the scan.
+    beside_per_nodule
+        The number of negatives beside each nodule, see `nodules.patches.beside`.
     random_lung_per_scan
         The number of negatives anywhere in the lungs, away from all nodules and excluded findings.
     avoid_excluded
@@ -49,6 +51,7 @@ class Sampling:
     seed: int
     positive_slices: Literal["centre", "spanned"] = "centre"
     candidates_per_positive: float = 0.0
+    beside_per_nodule: int = 0
     random_lung_per_scan: int = 0
     avoid_excluded: bool = False
 
@@ -60,11 +63,11 @@ class ScanSample:
     Parameters
     ----------
     patches
-        One row for each patch: ``kind`` (positive, other_slice, candidate, random_lung), ``label``,
-        the grid index at the patch's centre (``center_x``, ``center_y``, ``center_z``), the jitter
-        (``jitter_x_px``, ``jitter_y_px``) and, for positives, ``nodule``: the row in the scan's
-        nodules (else -1), and ``chord_mm``: the nodule's diameter on the patch's central slice
-        (else NaN).
+        One row for each patch: ``kind`` (positive, other_slice, candidate, beside, random_lung),
+        ``label``, the grid index at the patch's centre (``center_x``, ``center_y``, ``center_z``),
+        the jitter (``jitter_x_px``, ``jitter_y_px``) and, for positives, ``nodule``: the row in the
+        scan's nodules (else -1), and ``chord_mm``: the nodule's diameter on the patch's central
+        slice (else NaN).
     counts
         For each kind, ``{kind}.asked`` is the sum of ``{kind}.cut`` and ``{kind}.missing``, and
         ``{kind}.refused.{reason}`` counts the places that were rejected.

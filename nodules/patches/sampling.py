@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.luna16.rules import COORDINATES
+from nodules.patches.beside import places_beside
 from nodules.patches.findings import INDEX, chord_mm, shows_any, spanned_slices
 from nodules.patches.grid import Grid
 from nodules.patches.sample import PATCH_COLUMNS, Sampling, ScanSample
@@ -125,9 +126,13 @@ def sample_scan(
     if len(nodules) == 1:
         targets = _other_slices(grid, nodules, rng)
         other_slices = sampling.other_slices_per_scan
-        rows += _negatives("other_slice", other_slices, targets, around, sampling, rng, counts)
+        jitters = _jitters(rng, len(targets), sampling.jitter_px)
+        rows += _negatives("other_slice", other_slices, targets, jitters, around, counts)
     targets = _class_0_points(grid, candidates, rng)
-    rows += _negatives("candidate", wanted, targets, around, sampling, rng, counts)
+    jitters = _jitters(rng, len(targets), sampling.jitter_px)
+    rows += _negatives("candidate", wanted, targets, jitters, around, counts)
+    if sampling.beside_per_nodule:
+        rows += _beside(seriesuid, around, sampling, counts)
     return ScanSample(pd.DataFrame(rows, columns=PATCH_COLUMNS), counts)
 
 
@@ -186,7 +191,8 @@ def sample_lungs(
     chosen = rng.choice(lung_voxels_xyz, tries, replace=False)
     targets = _nearest(chosen / grid.ratio_xyz)
     around = _Surroundings(grid, nodules, excluded)
-    rows = _negatives("random_lung", wanted, targets, around, sampling, rng, counts)
+    jitters = _jitters(rng, len(targets), sampling.jitter_px)
+    rows = _negatives("random_lung", wanted, targets, jitters, around, counts)
     return ScanSample(pd.DataFrame(rows, columns=PATCH_COLUMNS), counts)
 
 
@@ -213,6 +219,23 @@ def _positives(
     return rows
 
 
+def _beside(
+    seriesuid: str, around: _Surroundings, sampling: Sampling, counts: Counter[str]
+) -> list[Row]:
+    """Take patches beside each nodule, which all show a nodule and so are not to keep away."""
+    rng = scan_generator(sampling.seed, seriesuid, "beside")
+    shown = replace(around, nodules=around.nodules[:0])
+    rows: list[Row] = []
+    for nodule, target in enumerate(_nearest(around.nodules[INDEX].to_numpy(np.float64))):
+        centers = places_beside(
+            around.grid, around.nodules, nodule, sampling.jitter_px, sampling.beside_per_nodule, rng
+        )
+        targets = np.broadcast_to(target, centers.shape)
+        wanted = sampling.beside_per_nodule
+        rows += _negatives("beside", wanted, targets, targets - centers, shown, counts)
+    return rows
+
+
 def _other_slices(grid: Grid, nodules: pd.DataFrame, rng: np.random.Generator) -> Ints:
     """Give the grid points at the only nodule's x, y on every slice, in random order."""
     slices = grid.geometry.size_xyz[2]
@@ -231,13 +254,11 @@ def _negatives(
     kind: str,
     wanted: int,
     targets: Ints,
+    jitters: Ints,
     around: _Surroundings,
-    sampling: Sampling,
-    rng: np.random.Generator,
     counts: Counter[str],
 ) -> list[Row]:
     """Take the first `wanted` targets that can be negatives, and count why others cannot be."""
-    jitters = _jitters(rng, len(targets), sampling.jitter_px)
     is_inside = around.grid.contains(targets)
     shows_nodule = shows_any(targets - jitters, around.grid, around.nodules)
     shows_excluded = np.zeros(len(targets), dtype=np.bool_)

@@ -39,6 +39,7 @@ SAMPLING = Sampling(
     other_slices_per_scan=4,
     candidates_per_scan=3,
     seed=1,
+    beside_per_nodule=1,
     random_lung_per_scan=1,
 )
 
@@ -364,6 +365,7 @@ def write_stage_input(whole: Path, folder: Path, address: str) -> None:
     tree["patches"]["negatives"] |= {
         "other_slices_per_scan": 4,
         "candidates_per_scan": 3,
+        "beside_per_nodule": 1,
         "random_lung_per_scan": 1,
         "avoid_excluded": False,
     }

@@ -153,6 +153,7 @@ TRAIN = [
         ("patches.spacing_mm.z", 11),
         ("patches.positive_slices", "all"),
         ("patches.negatives.candidates_per_positive", -0.5),
+        ("patches.negatives.beside_per_nodule", -1),
         ("patches.negatives.random_lung_per_scan", -1),
         ("patches.negatives.avoid_excluded", "yes"),
         ("patches.jitter_px", -1),

@@ -450,3 +450,38 @@ def test_a_nodule_at_the_edge_is_inside_whatever_the_grid(index_xyz, mm):
         positive_slices="spanned",
     )
     assert len(one_nodule(index_xyz, sampling).sample().patches) == 1
+
+
+@given(cases())
+@settings(max_examples=200)
+def test_beside_nodules_are_negatives_off_all_of_them_and_change_no_other_patch(case: Case):
+    without = case.sample()
+    case.sampling = dataclasses.replace(case.sampling, beside_per_nodule=3)
+    sample = case.sample()
+    is_beside = sample.patches["kind"] == "beside"
+    pd.testing.assert_frame_equal(sample.patches[~is_beside], without.patches)
+    beside = sample.patches[is_beside]
+    assert set(beside["label"]) <= {0}
+    assert sample.counts["beside.asked"] == 3 * len(case.nodules)
+    assert sample.counts["beside.cut"] == len(beside) <= 3 * len(case.nodules)
+    nodules, half_px = case.nodules, case.sampling.shape.size_px // 2
+    jitter_px = case.sampling.jitter_px
+    for row in beside.itertuples():
+        target = np.array([row.center_x + row.jitter_x_px, row.center_y + row.jitter_y_px])
+        off_px = max(abs(row.jitter_x_px), abs(row.jitter_y_px))
+        is_near = []
+        columns = ["index_x", "index_y", "index_z", "diameter_px"]
+        for x, y, z, diameter in nodules[columns].to_numpy():
+            nearest = np.floor(np.array([x, y]) + 0.5)
+            apart_px = np.abs(np.array([row.center_x, row.center_y]) - nearest).max()
+            # Neither where a positive's centre may be, nor on the nodule.
+            assert apart_px >= 2 * jitter_px
+            assert apart_px >= diameter / 2 + jitter_px
+            is_own = (nearest == target).all() and abs(z - row.center_z) <= 0.5
+            is_near.append(
+                is_own and off_px <= max(half_px, jitter_px) + diameter / 2 + 1 + jitter_px
+            )
+        assert any(is_near)
+        if case.sampling.avoid_excluded:
+            center = np.array([[row.center_x, row.center_y, row.center_z]])
+            assert not shows_any(center, case.grid, case.findings)[0]

@@ -48,6 +48,7 @@ def small_params(folder: Path, jobs: int) -> Params:
         "other_slices_per_scan": 4,
         "candidates_per_scan": 8,
         "candidates_per_positive": 0,
+        "beside_per_nodule": 2,
         "random_lung_per_scan": 4,
         "avoid_excluded": True,
     }
