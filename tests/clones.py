@@ -125,7 +125,7 @@ def make_clone(folder: Path) -> Clone:
         localizer__warmup_epochs=0,
         patches__positives_per_nodule=4,
         evaluate__bootstraps=100,
-        candidates__stride_px=8,
+        candidates__stride_px=16,
         # Two epochs of a classifier are sure of nothing.
         candidates__threshold=0.5,
         crops__size_px=15,
@@ -134,6 +134,8 @@ def make_clone(folder: Path) -> Clone:
         reducer__steps_per_epoch=4,
         reducer__mining_rounds=1,
         reducer__batch_size=16,
+        # Each process that runs networks takes seconds to start; other tests compare one with two.
+        parallel__jobs=1,
     )
     clone.commit("reduced")
     return clone

@@ -51,7 +51,7 @@ OF_PARAMS: dict[str, Callable[[Clone], None]] = {
     "`patches.jitter_px`": lambda c: c.set(patches__jitter_px=3),
     "`data.subsets`: one more": lambda c: c.set(data__subsets=[*SUBSETS, 2]),
     "`data.phantom.seed`": lambda c: c.set(data__phantom__seed=1),
-    "`parallel.jobs`": lambda c: c.set(parallel__jobs=1),
+    "`parallel.jobs`": lambda c: c.set(parallel__jobs=2),
 }
 # These change no output.
 IDLE: dict[str, Callable[[Clone], None]] = {

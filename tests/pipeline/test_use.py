@@ -13,6 +13,7 @@ import pytest
 
 from nodules.files import write_csv
 from nodules.luna16.tables import SCHEMAS, read_table
+from tests.clones import TASKS
 from tests.pipeline.changes import CHANGES, told_table
 from tests.places import WITH_NODULE, WITHOUT_NODULE, scan_files
 
@@ -20,19 +21,20 @@ pytestmark = pytest.mark.slow
 
 
 def test_metrics_and_plots_are_compared_between_branches(clone):
-    clone.run("git", "switch", "-qc", "dropout")
-    change = "`classifier.dropout`"
+    """Other intervals, of the same predictions: nothing that reads these runs."""
+    clone.run("git", "switch", "-qc", "bootstraps")
+    change = "`evaluate.bootstraps`"
     CHANGES[change](clone)
+    # The real stages do what their stand-ins in test_wiring take for granted.
     assert set(clone.repro()) == dict(told_table())[change]
-    clone.commit("dropout")
-    diff = clone.json("dvc", "metrics", "diff", "--json", "main", "dropout")
-    # Other candidates make another reducer, whatever it says of few scans.
-    changed = {f"metrics/{name}.json" for name in ("classifier", "froc", "froc_reduction")}
+    clone.commit("bootstraps")
+    diff = clone.json("dvc", "metrics", "diff", "--json", "main", "bootstraps")
+    changed = {f"metrics/{name}.json" for name in (*TASKS, "froc", "froc_reduction")}
     assert {"metrics/classifier.json"} < set(diff) <= changed
-    change = diff["metrics/classifier.json"]["test.brier.value"]
+    change = diff["metrics/classifier.json"]["test.brier.low"]
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
-    params = clone.json("dvc", "params", "diff", "--json", "main", "dropout")
-    assert set(params["params.yaml"]) == {"classifier.dropout"}
+    params = clone.json("dvc", "params", "diff", "--json", "main", "bootstraps")
+    assert set(params["params.yaml"]) == {"evaluate.bootstraps"}
     clone.run("dvc", "plots", "diff", "main", "dropout", "--out", "drawn")
     page = (clone.folder / "drawn" / "index.html").read_text()
     for title in ("ROC", "FROC", "Confusion", "Calibration", "Precision and recall"):
@@ -71,7 +73,10 @@ def test_real_scans_and_phantoms_run_from_a_folder(clone, real_data, tmp_path):
     assert not (clone.folder / "data/raw/annotations.csv").exists()
     # The phantom's few slices make 43 mm.
     clone.set(data__absent_scans="report", data__implausible_scans="report")
-    assert set(clone.repro()) >= {"download@1", "download@3", "evaluate@localizer"}
+    # To search a real scan takes minutes; tests of the search do.
+    printed = clone.run("dvc", "repro", "evaluate@localizer")
+    for stage in ("download@1", "download@3", "evaluate@localizer"):
+        assert f"Running stage '{stage}'" in printed
     counts = json.loads((clone.folder / "data/raw/tables.json").read_text())["annotations.csv"]
     # Of LUNA16's 1,186 nodules in 601 scans, one nodule in one scan is here.
     assert (counts["rows_left_out"], counts["scans_left_out"]) == (1185, 600)
