@@ -5,7 +5,8 @@ DVC runs it by the real dvc.yaml, in a tenth of a second instead of ten.
 
 Each output tells of every dep that is no code, and of the values of every param that dvc.yaml has
 for the stage, but for what `decides` says. That code decides no output is so here by construction;
-that this, and what `decides` says, is true of the real stages is shown in `test_repro` and `test_use`.
+that this, and what `decides` says, is true of the real stages is shown in `test_repro` and
+`test_use`.
 """
 
 from __future__ import annotations
