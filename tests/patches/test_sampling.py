@@ -453,7 +453,7 @@ def test_a_nodule_at_the_edge_is_inside_whatever_the_grid(index_xyz, mm):
 
 
 @given(cases())
-@settings(max_examples=200)
+@settings(max_examples=50)
 def test_beside_nodules_are_negatives_off_all_of_them_and_change_no_other_patch(case: Case):
     without = case.sample()
     case.sampling = dataclasses.replace(case.sampling, beside_per_nodule=3)

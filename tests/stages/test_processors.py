@@ -22,10 +22,12 @@ CONTENTS = {
     "unrounded": "311b2a90728bc9614a8796637716a615",
     "tables": "dc243a0dedff0c88eda6b78684e51397",
     "voxels": "58b7628eaa09ca4276d59006396dc809",
-    "patches": "cfff99f98e1cd29cee71170e1acec002",
-    "index": "8eeaf65b416b98740229fb5e7ad5f6c7",
+    "patches": "8011284dff5ba31144548162ccf21c70",
+    "index": "f221d9f2a14135f482df0962369b8fed",
     "split": "caaad57df87ec2ee40cf30c82e5b0b26",
 }
+
+pytestmark = pytest.mark.slow
 
 # NumPy's kinds of code that this processor can run beyond the least, the lowest first.
 LEVELS = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
