@@ -35,7 +35,7 @@ def test_metrics_and_plots_are_compared_between_branches(clone):
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = clone.json("dvc", "params", "diff", "--json", "main", "bootstraps")
     assert set(params["params.yaml"]) == {"evaluate.bootstraps"}
-    clone.run("dvc", "plots", "diff", "main", "dropout", "--out", "drawn")
+    clone.run("dvc", "plots", "diff", "main", "bootstraps", "--out", "drawn")
     page = (clone.folder / "drawn" / "index.html").read_text()
     for title in ("ROC", "FROC", "Confusion", "Calibration", "Precision and recall"):
         assert title in page
