@@ -34,6 +34,7 @@ STAGES = [
     "train_reducer",
     *[f"reduce@{k}" for k in SUBSETS],
     "score",
+    "report",
 ]
 
 

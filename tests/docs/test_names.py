@@ -17,7 +17,7 @@ PAGES = pages()
 LINKED = sorted({*PAGES, *ROOT.glob("*.md"), *ROOT.glob("reports/*.md")})
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # What the pages tell the reader to write.
-TO_BE_MADE = {"nodules/networks/tiny.py"}
+TO_BE_MADE = {"nodules/networks/tiny.py", "reports/index.html"}
 # Files of these folders are code; others, such as data/, are made by the pipeline.
 CODE = ("nodules", "stages", "reports", "studies", "benchmarks", "tests", "docs")
 

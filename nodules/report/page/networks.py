@@ -217,4 +217,4 @@ def _path_to(model: keras.Model, target: keras.Layer) -> list[keras.Layer]:
     while not isinstance(path[-1], keras.layers.InputLayer):
         source = path[-1].input
         path.append(layer_of[id(source[0] if isinstance(source, list) else source)])
-    return path[:0:-1][1:] + [target]
+    return path[-2::-1]

@@ -122,12 +122,10 @@ def galleries(patches: pd.DataFrame, threshold: float, folder: Path) -> list[Gal
     right = patches[is_nodule & is_called].sort_values("score", kind="stable")
     missed, far, right = (_one_a_nodule(own) for own in (missed, far, right))
     chosen = {
-        f"Nodules that the classifier misses, the lowest score first ({len(missed)} nodules)": missed,
-        f"False alarms of the classifier, the highest score first ({len(false)} patches)": false,
+        f"Nodules that the classifier misses, lowest score first ({len(missed)} nodules)": missed,
+        f"False alarms of the classifier, highest score first ({len(false)} patches)": false,
         f"Largest errors of the localizer (of {len(far)} nodules)": far,
-        f"Nodules that the classifier finds, spread over all ({len(right)} nodules)": _spread(
-            right
-        ),
+        f"Nodules that the classifier finds, some of all ({len(right)} nodules)": _spread(right),
     }
     return [
         Gallery(title, tiles_of(own.head(_MOST), folder))

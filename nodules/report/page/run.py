@@ -23,6 +23,7 @@ from nodules.report.page.figures import (
     learning_charts,
     localizer_charts,
 )
+from nodules.report.page.headlines import headlines
 from nodules.report.page.html import write_page
 from nodules.report.page.patches import found_nodules, galleries, joined_predictions
 from nodules.report.page.tables import (
@@ -30,7 +31,6 @@ from nodules.report.page.tables import (
     classifier_tables,
     every_number,
     froc_table,
-    headlines,
     localizer_tables,
     split_table,
 )
