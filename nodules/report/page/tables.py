@@ -104,7 +104,7 @@ def localizer_tables(metrics: Mapping[str, Any]) -> list[Table]:
                 (
                     f"{name}, {unit}",
                     estimate(own["mae"], 2),
-                    number(own["median"]),
+                    number(own.get("median")),
                     value(guess["mae"], 2),
                 )
             )

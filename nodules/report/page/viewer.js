@@ -104,8 +104,8 @@ function startViewer(root, data) {
   function filter() {
     const findings = data.marks.filter((mark) => mark.kind === "finding");
     for (const mark of findings) rows.get(mark.label).hidden = !isProbable(mark);
-    const output = root.querySelector(".count");
-    if (output) output.textContent = `${findings.filter(isProbable).length} of ${findings.length}`;
+    const words = `${findings.filter(isProbable).length} of ${findings.length}`;
+    for (const output of root.querySelectorAll(".count")) output.textContent = words;
     drawRings();
   }
 

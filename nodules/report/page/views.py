@@ -53,13 +53,16 @@ def views_of(shown: Shown, center_xyz_mm: NDArray[np.float64]) -> list[View]:
     center = shown.turned_index(center_xyz_mm)[0]
     steps = (np.arange(_PIXELS) + 0.5) / _PIXELS * SIDE_MM - SIDE_MM / 2
     x, y, z = (center[axis] + steps / shown.spacing_xyz_mm[axis] for axis in range(3))
-    reach = max(SLAB_MM / 2 / shown.spacing_xyz_mm[2], 0.5)
-    first, last = np.clip(np.rint([center[2] - reach, center[2] + reach]), 0, None).astype(int)
     # What is far from the centre takes part in no picture.
-    near = tuple(slice(max(int(own[0]) - 1, 0), max(int(own[-1]) + 3, 1)) for own in (z, y, x))
-    slab = shown.turned_hu[first : last + 1, near[1], near[2]].max(axis=0)[None]
-    block = shown.turned_hu[near]
-    x, y, z = x - near[2].start, y - near[1].start, z - near[0].start
+    near_z, near_y, near_x = (
+        _near(own, size) for own, size in zip((z, y, x), shown.turned_hu.shape, strict=True)
+    )
+    reach = max(SLAB_MM / 2 / shown.spacing_xyz_mm[2], 0.5)
+    deepest = len(shown.turned_hu) - 1
+    first, last = np.clip(np.rint([center[2] - reach, center[2] + reach]), 0, deepest).astype(int)
+    slab = shown.turned_hu[first : last + 1, near_y, near_x].max(axis=0)[None]
+    block = shown.turned_hu[near_z, near_y, near_x]
+    x, y, z = x - near_x.start, y - near_y.start, z - near_z.start
     middle_x, middle_y, middle_z = (own.mean() for own in (x, y, z))
     flat = 0.0
     sections = {
@@ -69,6 +72,12 @@ def views_of(shown: Shown, center_xyz_mm: NDArray[np.float64]) -> list[View]:
         "sagittal": (block, (z[:, None], y, middle_x)),
     }
     return [View(name, _section(*of)) for name, of in sections.items()]
+
+
+def _near(index: NDArray[np.float64], size: int) -> slice:
+    """Give the voxels that ascending indices along an axis lie between; at least one voxel."""
+    start = int(np.clip(np.floor(index[0]) - 1, 0, size - 1))
+    return slice(start, int(np.clip(np.ceil(index[-1]) + 2, start + 1, size)))
 
 
 def _section(
