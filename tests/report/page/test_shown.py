@@ -55,7 +55,7 @@ def test_slices_have_the_numbers_of_the_file_and_its_z(balls):
 
 def test_the_box_holds_the_lungs_and_what_is_far_from_them():
     geometry = Geometry((200, 160, 30), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
-    z, y, x = np.indices(geometry.shape_zyx)
+    _, y, x = np.indices(geometry.shape_zyx)
     body = np.hypot((x - 100) / 90, (y - 80) / 70) < 1
     lungs = np.hypot((x - 70) / 22, (y - 80) / 30) < 1
     lungs |= np.hypot((x - 130) / 22, (y - 80) / 30) < 1
