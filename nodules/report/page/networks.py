@@ -87,10 +87,9 @@ def grad_cam(model: keras.Model, patches_hu: NDArray[np.int16]) -> NDArray[np.fl
         float64 of shape (N, size, size), from 0 to 1 in each patch; 0 everywhere where nothing
         speaks for a nodule.
     """
-    last = model.layers[-1]
-    target = _last_map(model)
+    target, tail = _last_map(model)
     seen = keras.Model(model.input, target.output)(patches_hu)
-    slope = _slope(keras.Model(target.output, last.input), last.get_weights()[0], seen)
+    slope = _slope(tail, model.layers[-1].get_weights()[0], seen)
     activations = keras.ops.convert_to_numpy(seen).astype(np.float64)
     inner = tuple(range(1, activations.ndim - 1))
     weights = slope.astype(np.float64).mean(axis=inner, keepdims=True)
@@ -128,11 +127,21 @@ def _is_convolution(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.Conv2D | keras.layers.Conv3D)
 
 
-def _last_map(model: keras.Model) -> keras.Layer:
-    """Find the last layer that gives maps and does not pool."""
+def _last_map(model: keras.Model) -> tuple[keras.Layer, keras.Model]:
+    """Find the last layer of maps that all else passes through, and what comes after it.
+
+    Pooling does not count. What comes after it ends with the features of the last layer.
+    """
     pools = (keras.layers.MaxPooling2D, keras.layers.MaxPooling3D, keras.layers.AveragePooling2D)
-    maps = [layer for layer in model.layers if len(layer.output.shape) >= 4]
-    return next(layer for layer in reversed(maps) if not isinstance(layer, pools))
+    for layer in reversed(model.layers):
+        if len(layer.output.shape) >= 4 and not isinstance(layer, pools):
+            try:
+                return layer, keras.Model(layer.output, model.layers[-1].input)
+            except ValueError:
+                # Another branch passes it by.
+                continue
+    msg = f"{model.name}: Expected a network with maps. Received: none that all else passes through"
+    raise ValueError(msg)
 
 
 def _middle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -162,7 +171,7 @@ def unit_step_px(model: keras.Model) -> float:
     step_px
         The distance in pixels of the patch: no map is finer.
     """
-    return unit_places(model, _last_map(model))[1]
+    return unit_places(model, _last_map(model)[0])[1]
 
 
 def unit_places(model: keras.Model, target: keras.Layer) -> tuple[float, float]:
@@ -211,7 +220,7 @@ def unit_places(model: keras.Model, target: keras.Layer) -> tuple[float, float]:
 
 
 def _path_to(model: keras.Model, target: keras.Layer) -> list[keras.Layer]:
-    """List the layers on one way from the input to a layer; all ways look at the same pixels."""
+    """List the layers on one way from the input to a layer; others look at the same pixels."""
     layer_of = {id(layer.output): layer for layer in model.layers}
     path = [target]
     while not isinstance(path[-1], keras.layers.InputLayer):
