@@ -90,6 +90,14 @@ def test_the_example_of_reading_patches_reads_them(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out == "(6, 1, 9, 9) int16\n"
 
 
+def test_the_example_of_a_scans_page_writes_one(tmp_path, monkeypatch):
+    write_small_luna(tmp_path / "data/raw", subsets=1)
+    (code,) = (b.text for b in blocks(DOCS / "how-to/report.md") if b.comment == "run: scan page")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert "Annotated nodules: 1." in (tmp_path / "scan.html").read_text(encoding="utf-8")
+
+
 def test_readme_shows_the_summary_of_the_committed_metrics():
     files = [ROOT / f"metrics/{name}.json" for name in ("classifier", "localizer", "froc")]
     summary = summarise(*(json.loads(file.read_text(encoding="utf-8")) for file in files))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from nodules.files import atomic_file
 
@@ -43,7 +42,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text = environment.get_template(template).render(
-        style=Markup(style), script=Markup(script), digest=digest, **content
+        style=style, script=script, digest=digest, **content
     )
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
@@ -69,7 +68,7 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _data(content: Any) -> Markup:  # noqa: ANN401
+def _data(content: Any) -> str:  # noqa: ANN401
     """Write data for a script element, which no text in it can end."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
+    return text.replace("<", "\\u003c")
