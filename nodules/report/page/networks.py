@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 _LAYERS, _CHANNELS = 4, 8
+# Patches at once.
+_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +90,35 @@ def grad_cam(model: keras.Model, patches_hu: NDArray[np.int16]) -> NDArray[np.fl
         speaks for a nodule.
     """
     target, tail = _last_map(model)
-    seen = keras.Model(model.input, target.output)(patches_hu)
-    slope = _slope(tail, model.layers[-1].get_weights()[0], seen)
-    activations = keras.ops.convert_to_numpy(seen).astype(np.float64)
-    inner = tuple(range(1, activations.ndim - 1))
-    weights = slope.astype(np.float64).mean(axis=inner, keepdims=True)
-    coarse = np.maximum((weights * activations).sum(axis=-1), 0)
-    if coarse.ndim == 4:
-        coarse = coarse.max(axis=1)
-    fine = np.stack([_at_pixels(one, model, target, patches_hu.shape[-1]) for one in coarse])
+    head = keras.Model(model.input, target.output)
+    weights = model.layers[-1].get_weights()[0]
+    starts = range(0, len(patches_hu), _BATCH)
+    coarse = np.concatenate(
+        [_coarse_maps(head, tail, weights, patches_hu[start : start + _BATCH]) for start in starts]
+    )
+    start, step = unit_places(model, target)
+    units = (np.arange(patches_hu.shape[-1]) - start) / step
+    grid = np.meshgrid(units, units, indexing="ij")
+    fine = np.stack([ndimage.map_coordinates(one, grid, order=1, mode="nearest") for one in coarse])
     most = fine.max(axis=(1, 2), keepdims=True)
     return fine / np.where(most > 0, most, 1)
+
+
+def _coarse_maps(
+    head: keras.Model,
+    tail: keras.Model,
+    weights: NDArray[np.float32],
+    patches_hu: NDArray[np.int16],
+) -> NDArray[np.float64]:
+    """Give a number for each unit of the layer between head and tail."""
+    seen = head(patches_hu)
+    slope = _slope(tail, weights, seen)
+    activations = keras.ops.convert_to_numpy(seen).astype(np.float64)
+    inner = tuple(range(1, activations.ndim - 1))
+    share = slope.astype(np.float64).mean(axis=inner, keepdims=True)
+    coarse = np.maximum((share * activations).sum(axis=-1), 0)
+    # Of a layer that goes over slices too, the slice that speaks most.
+    return np.asarray(coarse.max(axis=1) if coarse.ndim == 4 else coarse)
 
 
 def _slope(tail: keras.Model, weights: NDArray[np.float32], seen: Any) -> NDArray[np.float32]:  # noqa: ANN401
@@ -146,16 +166,6 @@ def _last_map(model: keras.Model) -> tuple[keras.Layer, keras.Model]:
 
 def _middle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return maps[len(maps) // 2] if maps.ndim == 4 else maps
-
-
-def _at_pixels(
-    coarse: NDArray[np.float64], model: keras.Model, target: keras.Layer, size_px: int
-) -> NDArray[np.float64]:
-    """Interpolate a layer's map at the pixels of the patch."""
-    start, step = unit_places(model, target)
-    units = (np.arange(size_px) - start) / step
-    grid = np.meshgrid(units, units, indexing="ij")
-    return np.asarray(ndimage.map_coordinates(coarse, grid, order=1, mode="nearest"))
 
 
 def unit_step_px(model: keras.Model) -> float:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from nodules.networks.build import build_model
+from nodules.networks.file import save_model
 from nodules.report.page.networks import grad_cam, hidden_layers, unit_places, unit_step_px
+from tests.places import ROOT
 
 SIZE_PX = 65
 WINDOW_HU = (-1000.0, 400.0)
@@ -95,6 +101,24 @@ def test_other_architectures_have_maps_too(architecture, depth):
     assert unit_step_px(model) > 1
     for layer in hidden_layers(model, patches[0]):
         assert layer.maps.ndim == 3
+
+
+@pytest.mark.slow
+def test_jax_gives_the_same_maps(trained, tmp_path):
+    patches, _ = make_discs(8, seed=6)
+    np.save(tmp_path / "patches.npy", patches)
+    save_model(trained, tmp_path / "model.keras")
+    code = (
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from nodules.networks.file import load_model\n"
+        "from nodules.report.page.networks import grad_cam\n"
+        "model = load_model(Path('model.keras'), 'classifier')\n"
+        "np.save('maps.npy', grad_cam(model, np.load('patches.npy')))\n"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert np.load(tmp_path / "maps.npy") == pytest.approx(grad_cam(trained, patches), abs=1e-4)
 
 
 def test_hidden_layers_are_scaled_and_the_liveliest_come_first(trained):

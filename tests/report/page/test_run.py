@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -27,6 +29,25 @@ def test_params_that_differ_are_told_with_their_defaults():
         ("classifier.window_hu", "[-1000, 400]", "[-1, 4]"),
     ]
     assert flat_params({"a": {"b": {"c": 1}}, "d.e": 2}) == {"a.b.c": 1, "d.e": 2}
+
+
+def test_without_a_runs_files_the_stage_ends_in_one_line(tmp_path):
+    folders = ("data", "metrics", "models", "plots")
+    words = [word for name in folders for word in (f"--{name}", str(tmp_path / name))]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "stages.report", *words),
+            *("--requirements", "requirements.lock", "--out", str(tmp_path / "index.html")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    wanted = r"error: \S+/metrics/classifier\.json: Expected the metrics .* Received: no file"
+    assert re.fullmatch(wanted, done.stderr.strip())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
