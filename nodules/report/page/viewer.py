@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.luna16.rules import COORDINATES
+from nodules.luna16.rules import COORDINATES, UNMEASURED_DIAMETER_MM
 from nodules.report.page.pictures import LUNG, MEDIASTINUM, Window, picture
 from nodules.report.page.shown import Shown
 from nodules.report.page.slices import encode_slices
@@ -21,8 +21,6 @@ from nodules.scans.geometry import Geometry
 WINDOWS = (LUNG, MEDIASTINUM)
 # Rings are drawn so far around what they mark, so that they do not cover it.
 MARGIN_MM = 1.5
-# The official evaluation takes a diameter that is not known for this.
-_UNKNOWN_MM = 10.0
 # So many findings are shown when the page opens.
 _SHOWN_FIRST = 10
 
@@ -63,7 +61,7 @@ class Mark:
     @property
     def ring_mm(self) -> float:
         """The radius of the ring that marks it."""
-        return (self.diameter_mm or _UNKNOWN_MM) / 2 + MARGIN_MM
+        return (self.diameter_mm or UNMEASURED_DIAMETER_MM) / 2 + MARGIN_MM
 
 
 def viewer_of(
@@ -102,7 +100,7 @@ def viewer_of(
     marks = [_mark(shown, "finding", str(k), row, ()) for k, row in enumerate(found, 1)]
     for k, row in enumerate(truth, 1):
         apart_mm = np.linalg.norm(found[:, :3] - row[:3], axis=1)
-        hits = np.flatnonzero(apart_mm < (row[3] if row[3] > 0 else _UNKNOWN_MM) / 2)
+        hits = np.flatnonzero(apart_mm < (row[3] if row[3] > 0 else UNMEASURED_DIAMETER_MM) / 2)
         marks.append(_mark(shown, "annotated", f"A{k}", row, tuple(str(n + 1) for n in hits)))
     slices = encode_slices(shown.field_hu)
     columns, rows = shown.box_xy[1] - shown.box_xy[0]
@@ -169,7 +167,7 @@ def _drawn(shown: Shown, mark: Mark) -> dict[str, Any]:
     """Say where the viewer draws a mark."""
     x, y, line = shown.places(mark.center_xyz_mm)[0]
     # It is drawn on each slice that its ball cuts, and on the nearest one.
-    reach = max((mark.diameter_mm or _UNKNOWN_MM) / 2 / shown.spacing_xyz_mm[2], 0.5)
+    reach = max((mark.diameter_mm or UNMEASURED_DIAMETER_MM) / 2 / shown.spacing_xyz_mm[2], 0.5)
     last = len(shown.slice_numbers()) - 1
     return {
         "label": mark.label,
