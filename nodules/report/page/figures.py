@@ -70,7 +70,7 @@ def classifier_charts(plots: Mapping[str, pd.DataFrame], metrics: Mapping[str, A
 
 def _point(right: int, of: int, up: int, of_up: int) -> Series:
     places = (right / of, up / of_up) if of and of_up else ()
-    return Series("", "points", places[:1], places[1:])
+    return Series("", "points", places[:1], places[1:], look="second")
 
 
 def localizer_charts(errors: pd.DataFrame) -> list[Chart]:

@@ -8,10 +8,13 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
+from nodules.files import write_parquet
 from nodules.networks.build import build_model
 from nodules.networks.file import save_model
+from nodules.report.page.insight import look_inside
 from nodules.report.page.networks import grad_cam, hidden_layers, unit_places, unit_step_px
 from tests.places import ROOT
 
@@ -101,6 +104,27 @@ def test_other_architectures_have_maps_too(architecture, depth):
     assert unit_step_px(model) > 1
     for layer in hidden_layers(model, patches[0]):
         assert layer.maps.ndim == 3
+
+
+def test_the_report_counts_the_peaks_in_nodules(trained, tmp_path):
+    patches, discs = make_discs(20, seed=7)
+    write_parquet(tmp_path / "subset0/index.parquet", pd.DataFrame({"label": [0] * 20}))
+    np.save(tmp_path / "subset0/patches.npy", patches)
+    save_model(trained, tmp_path / "classifier.keras")
+    rows = pd.DataFrame(discs, columns=["x_px", "y_px", "diameter_px"]).iloc[::2]
+    rows[["predicted_x_px", "predicted_y_px", "predicted_diameter_px"]] = rows.to_numpy()
+    rows = rows.assign(subset=0, row=rows.index, label=1, score=0.9, patient="P")
+    rows = rows.assign(diameter_mm=5.0, centre_error_mm=0.0)
+    insight = look_inside(tmp_path / "classifier.keras", rows, tmp_path)
+    assert (insight.nodules, insight.step_px, len(insight.heats)) == (10, 4.0, 8)
+    assert insight.inside <= insight.beside <= insight.nodules
+    assert insight.beside >= 9
+    for heat in insight.heats:
+        (truth,) = (own for own in heat.tile.circles if own.kind == "annotated")
+        off = np.hypot(heat.peak_x - truth.x, heat.peak_y - truth.y)
+        assert heat.is_inside == (off <= truth.radius)
+    assert [layer.name for layer in insight.layers] == ["conv1", "conv2", "conv3"]
+    assert look_inside(tmp_path / "classifier.keras", rows.head(0), tmp_path) is None
 
 
 @pytest.mark.slow
