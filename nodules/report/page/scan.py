@@ -49,7 +49,8 @@ def write_scan_page(
     Raises
     ------
     ValueError
-        If the volume does not have the geometry's shape, or a coordinate or score is not finite.
+        If the volume does not have the geometry's shape, a coordinate is not finite, or a
+        probability is not in 0..1.
 
     Examples
     --------

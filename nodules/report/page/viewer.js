@@ -170,7 +170,7 @@ function startViewer(root, data) {
 
   data.marks.forEach((mark, number) => {
     const at = { cx: mark.x, cy: ((mark.line + 0.5) / (last + 1)) * overview.viewBox.baseVal.height };
-    make("circle", { ...at, class: mark.kind, "data-mark": number }, overview.querySelector(".dots"));
+    make("circle", { ...at, r: 8, class: mark.kind, "data-mark": number }, overview.querySelector(".dots"));
   });
   const checked = root.querySelector("input[name=window]:checked");
   image.style.filter = `url(#window-${checked.value})`;

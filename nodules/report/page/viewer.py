@@ -85,12 +85,17 @@ def viewer_of(
     Raises
     ------
     ValueError
-        If the volume does not have the geometry's shape, or a coordinate or score is not finite.
+        If the volume does not have the geometry's shape, a coordinate is not finite, or a
+        probability is not in 0..1.
     """
     if volume_hu.shape != geometry.shape_zyx:
         msg = f"Expected a volume of shape {geometry.shape_zyx}. Received: {volume_hu.shape}"
         raise ValueError(msg)
     found = _numbers(findings, "findings", [*COORDINATES, "diameter_mm", "probability"])
+    outside = found[(found[:, 4] < 0) | (found[:, 4] > 1), 4]
+    if len(outside):
+        msg = f"findings: Expected probabilities of 0 to 1. Received: {outside[0]}"
+        raise ValueError(msg)
     # The most probable comes first; equal ones keep their order.
     found = found[np.argsort(-found[:, 4], kind="stable")]
     truth = np.empty((0, 4))

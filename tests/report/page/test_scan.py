@@ -86,6 +86,7 @@ def test_a_page_says_what_it_is_not_and_what_is_lossy(tmp_path):
         ({"volume_hu": BALLS.volume_hu[:-1]}, r"volume of shape \(20, 100, 120\)"),
         ({"findings": BALLS.table.assign(coordX=float("nan"))}, "findings: Expected finite"),
         ({"findings": BALLS.table.assign(probability=float("inf"))}, "findings: Expected finite"),
+        ({"findings": BALLS.table.assign(probability=1.5)}, "findings: Expected probabilities"),
         ({"annotated": BALLS.table.assign(coordZ=float("nan"))}, "annotated nodules: Expected"),
     ],
 )
