@@ -1,4 +1,4 @@
-"""Crops and ranks by a real scheduler with two worker processes, one of which is killed."""
+"""Candidates, crops and ranks by a real scheduler with two workers, one of which is killed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
+from nodules.detection.assign import Networks
+from nodules.detection.linking import Linking
+from nodules.detection.search import Detection, detect_archive
 from nodules.jobs.workers import Workers
 from nodules.luna16.rules import COORDINATES
+from nodules.networks.build import build_model
 from nodules.networks.compute import compute_environment, one_thread
 from nodules.networks.file import save_model
 from nodules.networks.reducer import build_reducer
-from nodules.params.sections import ComputeParams
+from nodules.params.sections import ComputeParams, PhantomParams
+from nodules.patches.grid import PatchShape
 from nodules.reduction.crops import CropShape
 from nodules.reduction.rank import score_candidates
 from nodules.reduction.store import make_crops
 from nodules.scans.geometry import Geometry
 from nodules.scans.write import Volume, write_archive
+from nodules.sources.phantom.archive import phantom_tables, write_subset
+from nodules.sources.phantom.plan import plan_scans
 
 pytestmark = pytest.mark.slow
 
@@ -39,12 +46,12 @@ ENVIRONMENT = one_thread(
 )
 
 
-def kill_half_way(worker, kept: Path) -> threading.Thread:
+def kill_half_way(worker, kept: Path, scans: int = len(UIDS)) -> threading.Thread:
     """Kill a worker once a third of the scans is done."""
 
     def kill() -> None:
         deadline = time.monotonic() + 120
-        while len(list(kept.glob("[!.]*"))) < len(UIDS) // 3:
+        while len(list(kept.glob("[!.]*"))) < scans // 3:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         worker.send_signal(signal.SIGKILL)
@@ -98,3 +105,29 @@ def test_ranks_are_the_same_bits(archive: Path, cluster, tmp_path: Path):
     there = score("there.csv", Workers(-1, "dask", address))
     killing.join()
     np.testing.assert_array_equal(here, there)
+
+
+def test_candidates_are_the_same_bytes(cluster, tmp_path: Path):
+    address, workers = cluster
+    plans = plan_scans(PhantomParams(seed=0, scans_per_subset=6, size_px=128, slices=24), [0])
+    write_subset(plans, 0, tmp_path / "subset0.zip")
+    for task in ("classifier", "localizer"):
+        model = build_model("cnn", task, 1, 33, (-1000.0, 400.0), 0.0)
+        save_model(model, tmp_path / f"{task}.keras")
+    networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.5)
+    networks_of = {plan.seriesuid: networks for plan in plans}
+    detection = Detection(PatchShape(size_px=33, depth=1), 8, Linking(3.0, "max", 5.0), 100)
+
+    def detect(name: str, own: Workers) -> bytes:
+        archive, out = tmp_path / "subset0.zip", tmp_path / name
+        annotations = phantom_tables(plans)["annotations.csv"]
+        detect_archive(archive, networks_of, annotations, detection, out, own, ENVIRONMENT)
+        return out.read_bytes()
+
+    get_reusable_executor().shutdown(wait=True)
+    here = detect("here.csv", Workers(2))
+    killing = kill_half_way(workers[0], tmp_path / ".there.csv.scans.partial", len(plans))
+    there = detect("there.csv", Workers(1, "dask", address))
+    killing.join()
+    assert here == there
+    assert len(here.splitlines()) > len(plans)
