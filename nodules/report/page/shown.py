@@ -118,14 +118,14 @@ class Shown:
         return np.column_stack([in_plane, index[:, 2]])
 
     def slice_numbers(self) -> Sequence[int]:
-        """Give each shown slice's number in the file, from 1, from head to feet.
+        """Give each shown slice's number in the file, from 0, from head to feet.
 
         Returns
         -------
         numbers
             One number for each slice.
         """
-        numbers = range(1, self.geometry.size_xyz[2] + 1)
+        numbers = range(self.geometry.size_xyz[2])
         return numbers[::-1] if self._is_flipped_xyz[2] else numbers
 
     def slice_z_mm(self) -> list[float]:
@@ -137,5 +137,5 @@ class Shown:
             One number for each slice, mm.
         """
         index = np.zeros((self.geometry.size_xyz[2], 3))
-        index[:, 2] = np.asarray(self.slice_numbers()) - 1
+        index[:, 2] = np.asarray(self.slice_numbers())
         return [float(z) for z in self.geometry.world_from_index(index)[:, 2]]

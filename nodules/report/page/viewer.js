@@ -59,7 +59,7 @@ function startViewer(root, data) {
 
   function go(to) {
     line = Math.min(Math.max(to, 0), last);
-    const words = `Slice ${data.numbers[line]} of ${last + 1}, z ${data.z_mm[line].toFixed(1).replace("-", "\u2212")} mm`;
+    const words = `Slice ${data.numbers[line]} of 0 to ${last}, z ${data.z_mm[line].toFixed(1).replace("-", "\u2212")} mm`;
     screen.setAttribute("aria-valuenow", line + 1);
     screen.setAttribute("aria-valuetext", words);
     screen.querySelector(".where").textContent = words;

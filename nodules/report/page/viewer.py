@@ -42,7 +42,7 @@ class Mark:
     score
         The probability of a finding; None for an annotated nodule.
     slice_number
-        The number of the nearest slice in the file, from 1.
+        The number of the nearest slice in the file, from 0.
     found_by
         The labels of the findings whose centres lie in the annotated nodule.
     views

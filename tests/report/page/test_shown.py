@@ -45,11 +45,11 @@ def test_places_are_where_the_balls_are(balls):
 def test_slices_have_the_numbers_of_the_file_and_its_z(balls):
     shown = Shown(balls.volume_hu, balls.geometry, np.empty((0, 3)))
     numbers, z_mm = np.array(shown.slice_numbers()), np.array(shown.slice_z_mm())
-    assert sorted(numbers) == list(range(1, 21))
+    assert sorted(numbers) == list(range(20))
     assert (np.diff(z_mm) < 0).all()
     for line in (0, 7):
         assert (shown.turned_hu[line] == BALL_HU).sum() == (
-            balls.volume_hu[numbers[line] - 1] == BALL_HU
+            balls.volume_hu[numbers[line]] == BALL_HU
         ).sum()
 
 
