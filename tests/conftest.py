@@ -112,6 +112,18 @@ def stand_ins(shared: Callable[[str, Make], Path], tmp_path: Path) -> Clone:
 
 
 @pytest.fixture
+def no_other_keys(monkeypatch, tmp_path) -> None:
+    """Let DVC know no keys of the user's, and ask no server of Amazon's for some."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "absent"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # As docs/how-to/remotes.md says: a server that is gone is not asked again for minutes.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
+@pytest.fixture
 def float64() -> Iterator[float]:
     """Networks compute in float64, to compare two ways to compute the same; gives the bound.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.clones import Clone
 
 KEY, SECRET = "key", "secret"
 BUCKET = "bucket"
+_REMOTE = "'remote \"storage\"'"
 
 
 def free_port() -> int:
@@ -88,24 +90,26 @@ def plain_http(folder: Path) -> Iterator[str]:
 
 
 def use_s3(clone: Clone, url: str, secret: str = SECRET) -> None:
-    """Make a server's bucket the remote of a clone: its address for all, its keys for this one.
-
-    Writes what `dvc remote add` and `dvc remote modify` write, each of which takes a second.
-    """
-    path = clone.folder / ".dvc/config"
-    own, _, _ = path.read_text().partition("['remote")
-    remote = f"['remote \"storage\"']\n    url = s3://{BUCKET}/luna\n    endpointurl = {url}\n"
-    default = "" if "remote = storage" in own else "[core]\n    remote = storage\n"
-    path.write_text(own.replace("[core]\n", default, 1) if own else default)
-    path.write_text(path.read_text() + remote)
+    """Make a server's bucket the remote of a clone: its address for all, its keys for this one."""
+    _configure(clone.folder / ".dvc/config", "core", remote="storage")
+    where = {"url": f"s3://{BUCKET}/luna", "endpointurl": url}
+    _configure(clone.folder / ".dvc/config", _REMOTE, **where)
     give_keys(clone, secret)
 
 
 def give_keys(clone: Clone, secret: str = SECRET) -> None:
     """Give a clone the keys of the remote, where git does not see them."""
-    (clone.folder / ".dvc/config.local").write_text(
-        f"['remote \"storage\"']\n    access_key_id = {KEY}\n    secret_access_key = {secret}\n"
-    )
+    keys = {"access_key_id": KEY, "secret_access_key": secret}
+    _configure(clone.folder / ".dvc/config.local", _REMOTE, **keys)
+
+
+def _configure(path: Path, section: str, **values: str) -> None:
+    """Write what `dvc remote add` and `modify` write, which take a second for each value."""
+    config = ConfigParser()
+    config.read(path)
+    config.read_dict({section: values})
+    with path.open("w") as file:
+        config.write(file)
 
 
 def clone_of(origin: Clone, folder: Path) -> Clone:
@@ -132,3 +136,7 @@ def small_project(folder: Path, files: int = 40) -> Clone:
     clone.run("dvc", "repro")
     clone.commit("run")
     return clone
+
+
+def files_below(folder: Path) -> int:
+    return sum(1 for path in folder.rglob("*") if path.is_file())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import joblib
@@ -93,6 +95,8 @@ def run_unordered(
     ------
     OSError
         If the cluster's scheduler does not answer.
+    ValueError
+        If a worker of the cluster lacks the project's code, or a file of it that is here.
     """
     if workers.backend == "loky":
         function = partial(_work_for, os.getpid(), function)
@@ -104,7 +108,10 @@ def run_unordered(
             # Imported here, because it takes a quarter of a second and few runs need it.
             from distributed import Client
 
-            options["client"] = stack.enter_context(Client(workers.address, set_as_default=False))
+            client = stack.enter_context(Client(workers.address, set_as_default=False))
+            options["client"] = client
+            _check_code(client, function)
+            stack.enter_context(_same_files())
         with joblib.parallel_config(**options):
             at_once = _TASKS_PER_WORKER * joblib.effective_n_jobs(jobs)
             # Tasks are long, so joblib does not have to gather them into batches: if a worker is
@@ -116,6 +123,34 @@ def run_unordered(
         for first in range(0, len(tasks), at_once):
             batch = tasks[first : first + at_once]
             yield from parallel(joblib.delayed(function)(task) for task in batch)
+
+
+def _check_code(client: Any, function: Callable[[Task], Result]) -> None:  # noqa: ANN401
+    """Check that all workers can import the function. Without that, joblib waits for ever."""
+    module = getattr(function, "func", function).__module__
+    try:
+        client.run(import_module, module)
+    except ImportError as error:
+        msg = (
+            "parallel.address: Expected workers with the project's environment, started in its "
+            f"folder with PYTHONPATH=. Received: one that says {error}"
+        )
+        raise ValueError(msg) from error
+
+
+@contextmanager
+def _same_files() -> Iterator[None]:
+    """Say that a worker does not see a file which is here, and not only that there is none."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.filename is None or not Path(error.filename).exists():
+            raise
+        msg = (
+            f"{error.filename}: Expected workers that see the project's folder at the same path. "
+            "Received: one that does not find this file, which is here"
+        )
+        raise ValueError(msg) from error
 
 
 def _work_for(asker: int, function: Callable[[Task], Result], task: Task) -> Result:
