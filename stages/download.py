@@ -11,7 +11,7 @@ from nodules.sources.directory.take import take_archive
 from nodules.sources.phantom.archive import write_subset
 from nodules.sources.phantom.plan import plan_scans
 from stages.command import parser, run
-from stages.source import SCRATCH, zenodo
+from stages.source import SCRATCH, own_folder, zenodo
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         plans = plan_scans(data.phantom, [arguments.subset])
         write_subset(plans, arguments.subset, arguments.out, params.parallel.jobs)
     elif data.source == "directory":
-        folder = Path(data.directory)
+        folder = own_folder(data.directory)
         take_archive(folder, arguments.subset, data.implausible_scans, arguments.out)
     else:
         fetch(arguments.subset, arguments.out, data)

@@ -14,7 +14,7 @@ from nodules.sources.phantom.archive import phantom_tables
 from nodules.sources.phantom.plan import plan_scans
 from nodules.sources.zenodo import TABLES
 from stages.command import parser, run
-from stages.source import SCRATCH, zenodo
+from stages.source import SCRATCH, own_folder, zenodo
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     if data.source == "phantom":
         write_tables(phantom_tables(plan_scans(data.phantom)), arguments.out)
     elif data.source == "directory":
-        folder = Path(data.directory)
+        folder = own_folder(data.directory)
         take_tables(folder, data.subsets, data.absent_scans, data.implausible_scans, arguments.out)
     else:
         fetched = {name: SCRATCH / name for name in TABLES}

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from tests.clones import Clone
+from tests.clones import Clone, make_clone
 from tests.remotes import BUCKET, files_below, give_keys, rclone, use_s3
 
 pytestmark = pytest.mark.slow
@@ -56,5 +56,23 @@ def test_experiments_go_from_person_to_person(stand_ins, tmp_path):
         other.run("dvc", "exp", "save", "-n", "kept")
         assert shown(other)["kept"][RATE] == "0.01"
         other.run("dvc", "exp", "push", "origin", "kept")
-        assert "kept" in stand_ins.run("dvc", "exp", "list", "-A", "origin")
+        stand_ins.run("dvc", "exp", "pull", "origin", "kept")
+        assert {"faster", "kept"} <= set(stand_ins.run("dvc", "exp", "list", "-A").split())
         assert files_below(tmp_path / "server" / BUCKET) > 0
+
+
+def test_a_copy_without_the_users_scans_says_what_to_do(tmp_path):
+    clone = make_clone(tmp_path / "clone")
+    (clone.folder / "data/local/seriesuids.csv").write_text("1.2\n")
+    change = ("-S", "data.source=directory", "tables")
+    printed = clone.run("dvc", "exp", "run", "--temp", *change, fails=True)
+    assert "error: params.yaml: data.directory: Expected an absolute path" in printed
+    # What is tracked, or found from anywhere, is looked into.
+    for folder in ("data/local", str(clone.folder / "data/local")):
+        place = ("-S", f"data.directory={folder}")
+        if folder == "data/local":
+            clone.run("git", "add", "-f", "data/local/seriesuids.csv")
+            clone.commit("tracked")
+        printed = clone.run("dvc", "exp", "run", "--temp", *place, *change, fails=True)
+        assert "Expected an absolute path" not in printed
+        assert "error: " in printed
