@@ -29,6 +29,7 @@ from reports.experiments import (
     read_experiments,
     read_outcomes,
 )
+from reports.pair import fetch
 
 FOLDER = Path("reports")
 DVC = (sys.executable, "-m", "dvc")
@@ -74,7 +75,7 @@ def main(again: bool) -> int:
     shown = read_outcomes(_output(*DVC, "exp", "show", "--json"))
     outcomes = {name: _with_files(outcome) for name, outcome in shown.outcomes.items()}
     _write(FOLDER / "comparison.svg", draw_comparison(experiments, outcomes))
-    differences = cpm_differences(experiments, outcomes, _fetch)
+    differences = cpm_differences(experiments, outcomes, fetch)
     report = write_report(experiments, outcomes, differences, refused, shown.commit)
     _write(FOLDER / "comparison.md", report)
     results = [e for e in experiments if e.name in outcomes and outcomes[e.name].state == FINISHED]
@@ -129,10 +130,6 @@ def _committed(rev: str, name: str) -> Mapping[str, Any]:
     shown = subprocess.run(["git", "show", f"{rev}:{name}"], capture_output=True, check=False)
     content: Mapping[str, Any] = json.loads(shown.stdout) if shown.returncode == 0 else {}
     return content
-
-
-def _fetch(output: Path, rev: str, target: Path) -> None:
-    _output(*DVC, "get", ".", str(output), "--rev", rev, "--out", str(target))
 
 
 def _output(*command: str) -> str:
