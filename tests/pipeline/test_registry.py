@@ -64,7 +64,7 @@ def test_versions_of_a_network_are_got_by_name(published, consumer):
         published.run("gto", "register", name, "--version", "v1.0.0")
     first = {name: md5(published.folder / f"models/{name}.keras") for name in names}
     published.set(reducer__learning_rate=0.01)
-    published.repro()
+    published.run("dvc", "repro", "train_reducer")
     published.commit("learning rate")
     published.run("dvc", "push")
     published.run("gto", "register", "reducer", "--bump-minor")
@@ -96,9 +96,9 @@ def test_patches_are_imported_and_updated(published, consumer):
     first = md5(published.folder / path / "scans.csv")
     assert md5(consumer.folder / "subset0/scans.csv") == first
     published.set(patches__jitter_px=3)
-    published.repro()
+    published.run("dvc", "repro", "patches@0")
     published.commit("jitter")
-    published.run("dvc", "push")
+    published.run("dvc", "push", "patches@0")
     assert "changed" in consumer.run("dvc", "status")
     consumer.run("dvc", "update", "subset0.dvc")
     second = md5(published.folder / path / "scans.csv")

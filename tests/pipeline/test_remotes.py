@@ -72,19 +72,22 @@ def test_outputs_and_earlier_runs_come_back_in_a_fresh_clone(stand_ins, tmp_path
         assert "Stage 'train_reducer' is cached - skipping run" in printed
         assert "Running stage 'train" not in printed
         assert (other.folder / model).read_bytes() == earlier
-    with moto(tmp_path / "moto") as (url, _):
-        use_s3(stand_ins, url)
-        stand_ins.commit("other remote")
-        stand_ins.run("dvc", "push")
-        other = clone_of(stand_ins, tmp_path / "another")
-        give_keys(other)
-        other.run("dvc", "pull")
-        assert_is_whole(other)
 
 
 @pytest.fixture
 def project(tmp_path) -> Clone:
     return small_project(tmp_path / "project")
+
+
+def test_another_server_that_speaks_s3_serves_as_well(project, tmp_path):
+    with moto(tmp_path / "server") as (url, _):
+        use_s3(project, url)
+        project.commit("remote")
+        project.run("dvc", "push")
+        other = clone_of(project, tmp_path / "other")
+        give_keys(other)
+        other.run("dvc", "pull")
+        assert_is_whole(other)
 
 
 def test_a_pushed_folder_is_pulled_over_plain_http(project, tmp_path):

@@ -8,11 +8,9 @@ import io
 import pytest
 
 from tests.clones import Clone, make_clone
-from tests.remotes import BUCKET, files_below, give_keys, rclone, use_s3
+from tests.remotes import BUCKET, files_below, give_keys, rclone, small_project, use_s3
 
 pytestmark = pytest.mark.slow
-
-RATE = "reducer.learning_rate"
 
 
 @pytest.fixture(autouse=True)
@@ -27,37 +25,45 @@ def shown(clone: Clone) -> dict[str, dict[str, str]]:
     return {row["Experiment"]: row for row in csv.DictReader(io.StringIO(table))}
 
 
-def test_experiments_go_from_person_to_person(stand_ins, tmp_path):
-    bare, model = tmp_path / "project.git", "models/reducer.keras"
+def test_experiments_go_from_person_to_person(tmp_path):
+    project = small_project(tmp_path / "project")
+    bare = tmp_path / "project.git"
     with rclone(tmp_path / "server") as (url, _):
-        use_s3(stand_ins, url)
-        stand_ins.commit("remote")
-        stand_ins.run("git", "clone", "-q", "--bare", str(stand_ins.folder), str(bare))
-        stand_ins.run("git", "remote", "add", "origin", str(bare))
-        stand_ins.run("dvc", "exp", "run", "-n", "faster", "-S", f"{RATE}=0.01")
-        faster = (stand_ins.folder / model).read_bytes()
-        stand_ins.run("dvc", "exp", "push", "origin", "faster")
+        use_s3(project, url)
+        project.commit("remote")
+        project.run("git", "clone", "-q", "--bare", str(project.folder), str(bare))
+        project.run("git", "remote", "add", "origin", str(bare))
+        project.run("dvc", "exp", "run", "-n", "seed-2", "-S", "seed=2")
+        project.run("dvc", "exp", "push", "origin", "seed-2")
 
         other = Clone(tmp_path / "other")
-        stand_ins.run("git", "clone", "-q", str(bare), str(other.folder))
+        project.run("git", "clone", "-q", str(bare), str(other.folder))
         give_keys(other)
-        other.run("dvc", "exp", "pull", "origin", "faster")
-        assert shown(other)["faster"][RATE] == "0.01"
+        other.run("dvc", "exp", "pull", "origin", "seed-2")
+        assert shown(other)["seed-2"]["seed"] == "2"
         # Into the folder, or into a branch of its own.
-        other.run("dvc", "exp", "apply", "faster")
-        assert (other.folder / model).read_bytes() == faster
+        other.run("dvc", "exp", "apply", "seed-2")
+        assert (other.folder / "out/0").read_text() == "seed: 2\n0"
         assert other.repro() == []
         other.run("git", "checkout", "-q", ".")
-        other.run("dvc", "exp", "branch", "faster", "faster")
-        assert "faster" in other.run("git", "branch")
+        other.run("dvc", "exp", "run", "-n", "seed-3", "-S", "seed=3")
+        other.run("dvc", "exp", "push", "origin", "seed-3")
+        project.run("dvc", "exp", "pull", "origin", "seed-3")
+        other.run("git", "checkout", "-q", ".")
+        other.run("dvc", "exp", "branch", "seed-2", "seed-2")
+        assert "seed-2" in other.run("git", "branch")
         # What is in the folder becomes an experiment without a run.
-        other.run("git", "switch", "-q", "faster")
+        other.run("git", "switch", "-q", "seed-2")
         other.run("dvc", "checkout", "-q")
         other.run("dvc", "exp", "save", "-n", "kept")
-        assert shown(other)["kept"][RATE] == "0.01"
+        assert shown(other)["kept"]["seed"] == "2"
         other.run("dvc", "exp", "push", "origin", "kept")
-        stand_ins.run("dvc", "exp", "pull", "origin", "kept")
-        assert {"faster", "kept"} <= set(stand_ins.run("dvc", "exp", "list", "-A").split())
+        assert "kept" in project.run("dvc", "exp", "list", "-A", "origin")
+        # The runs of two clones come together in either.
+        assert {name: row["seed"] for name, row in shown(project).items() if "seed-" in name} == {
+            "seed-2": "2",
+            "seed-3": "3",
+        }
         assert files_below(tmp_path / "server" / BUCKET) > 0
 
 
