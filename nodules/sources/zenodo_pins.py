@@ -8,6 +8,7 @@ file that should be committed. Any later difference is an error.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from nodules.download.json_document import get_json
 from nodules.download.part import Remote
 from nodules.download.retry import Patience, without_secrets
 from nodules.files import write_json
+
+_LOG = logging.getLogger(__name__)
 
 _PART_1 = ["annotations.csv", "candidates_V2.zip", "evaluationScript.zip"]
 _PART_1 += [f"subset{k}.zip" for k in range(7)]
@@ -142,6 +145,7 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
+    shown = without_secrets(base_url)
     pinned = read_registry(registry)
     before = dict(pinned)
     for file in files:
@@ -151,11 +155,13 @@ def _pin(files: Iterable[Remote], registry: Path, base_url: str) -> None:
             msg = (
                 f"{registry}: Expected {file.name} with md5 {expected.md5} ({expected.size:,} "
                 f"bytes), as pinned. Received: md5 {file.md5} ({file.size:,} bytes) from "
-                f"{without_secrets(base_url)}; the record has changed, or this is another one"
+                f"{shown}; the record has changed, or this is another one"
             )
             raise ValueError(msg)
     if pinned != before:
         write_json(registry, {name: asdict(pin) for name, pin in pinned.items()})
+        new = len(pinned) - len(before)
+        _LOG.warning("%s: pinned %d files as %s has them; commit it", registry, new, shown)
 
 
 def _files_in(document: object, url: str) -> dict[str, Remote]:

@@ -55,17 +55,24 @@ def test_only_the_records_needed_are_asked(server: ZenodoServer, tmp_path: Path)
     assert len(server.api_calls) == 3
 
 
-def test_the_first_use_pins_and_later_ones_agree(server: ZenodoServer, tmp_path: Path) -> None:
+def test_the_first_use_pins_says_to_commit_and_later_ones_agree(
+    server: ZenodoServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     registry = tmp_path / "data" / "zenodo.json"
     assert read_registry(registry) == {}
     ask(server, registry, "subset0.zip")
     assert read_registry(registry) == {name: pin_of(data) for name, data in PART_1.items()}
+    assert "pinned 10 files" in caplog.text
+    assert "commit it" in caplog.text
     ask(server, registry, "subset9.zip")
+    assert "pinned 3 files" in caplog.text
     everything = {name: pin_of(data) for name, data in (PART_1 | PART_2).items()}
     assert read_registry(registry) == everything
     assert list(json.loads(registry.read_text())) == sorted(everything)
     before = registry.stat().st_mtime_ns
+    caplog.clear()
     ask(server, registry, "subset8.zip", "subset1.zip")
+    assert caplog.text == ""
     assert registry.stat().st_mtime_ns == before
     assert list(registry.parent.iterdir()) == [registry]
 
