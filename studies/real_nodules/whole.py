@@ -23,7 +23,7 @@ from studies.real_nodules.data import SCAN_PATIENTS
 from studies.real_nodules.orientations import average_localizers
 from studies.real_nodules.reducers import Detector, train_reducer
 from studies.real_nodules.scans import WholeScan, read_whole_scans
-from studies.real_nodules.sets import read_nodules
+from studies.real_nodules.sets import NoduleSet, read_nodules
 
 # From this score a finding counts as a call, in the list of those that are nothing.
 _CALLED = 0.5
@@ -51,25 +51,49 @@ def search_all(folder: Path, data: Path) -> dict[str, Any]:
     """
     nodules = read_nodules(data)
     scans = read_whole_scans(data, SCAN_PATIENTS)
-    found: list[dict[str, Any]] = []
-    for scan in scans:
-        fold = nodules.fold_of[scan.patient]
-        classifier = load_model(folder / f"classifier_without_{fold}.keras", "classifier")
-        localizer = load_model(folder / f"localizer_without_{fold}.keras", "localizer")
-        others = [other for other in scans if other is not scan]
-        reducer = train_reducer(nodules, fold, others, Detector(classifier, localizer))
-        detector = Detector(classifier, average_localizers([localizer]))
-        first, second, search_s = search_scan(scan, detector, reducer)
-        found.append(
-            {
-                "seriesuid": scan.seriesuid,
-                "patient": scan.patient,
-                "slices": len(scan.volume_hu),
-                "search_s": search_s,
-                "first_stage": rank_findings(scan, first),
-                "second_stage": rank_findings(scan, second),
-            }
-        )
+    return summarise_scans([search_unseen(scan, scans, nodules, folder) for scan in scans])
+
+
+def search_unseen(
+    scan: WholeScan, scans: Sequence[WholeScan], nodules: NoduleSet, folder: Path
+) -> dict[str, Any]:
+    """Train the reducer of a scan's fold, and search the scan with the networks of this fold.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    scans
+        All scans, of which the others give negatives to the reducer.
+    nodules
+        The nodules.
+    folder
+        The folder of the trained networks.
+
+    Returns
+    -------
+    dict
+        What `search_all` has of each scan.
+    """
+    fold = nodules.fold_of[scan.patient]
+    classifier = load_model(folder / f"classifier_without_{fold}.keras", "classifier")
+    localizer = load_model(folder / f"localizer_without_{fold}.keras", "localizer")
+    others = [other for other in scans if other is not scan]
+    reducer = train_reducer(nodules, fold, others, Detector(classifier, localizer))
+    detector = Detector(classifier, average_localizers([localizer]))
+    first, second, search_s = search_scan(scan, detector, reducer)
+    return {
+        "seriesuid": scan.seriesuid,
+        "patient": scan.patient,
+        "slices": len(scan.volume_hu),
+        "search_s": search_s,
+        "first_stage": rank_findings(scan, first),
+        "second_stage": rank_findings(scan, second),
+    }
+
+
+def summarise_scans(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put the outcomes of `search_unseen` together, as `search_all` gives them."""
     return {
         "scans": found,
         "false_positives_at_hits": {

@@ -87,7 +87,7 @@ def test_places_away_are_away_and_fit():
     assert is_away.all()
     assert ((places >= 32) & (places <= 95)).all()
     assert (np.abs(places - 64).max(axis=1) >= 31).all()
-    _, is_away = away_places(nodules + [[0, 0, 30]], 128, rng)
+    _, is_away = away_places(nodules + np.array([0, 0, 30]), 128, rng)
     assert not is_away.any()
 
 
