@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nodules import shipped
 from nodules.files import write_json
 from nodules.networks.compute import compute_environment, one_thread, prepare_process
 from nodules.reading import read_json
@@ -49,8 +50,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _scans(arguments: argparse.Namespace) -> None:
+    from studies.real_nodules.ship import train_shipped_reducer
     from studies.real_nodules.whole import search_all
 
+    train_shipped_reducer(arguments.folder, arguments.data)
     found = search_all(arguments.folder, arguments.data)
     write_json(arguments.folder / "scans.json", found)
     for scan in found["scans"]:
@@ -59,13 +62,14 @@ def _scans(arguments: argparse.Namespace) -> None:
 
 def _ship(arguments: argparse.Namespace) -> None:
     from studies.real_nodules.card import write_card
-    from studies.real_nodules.ship import ship_all
+    from studies.real_nodules.ship import describe, ship
 
     metrics = {
         **read_json(arguments.folder / "patches.json", "the outcome of evaluate"),
         "whole_scans": read_json(arguments.folder / "scans.json", "the outcome of scans"),
     }
-    ship_all(arguments.folder, arguments.data, _ROOT / "params.yaml", metrics)
+    about = describe(arguments.data, metrics)
+    ship(arguments.folder, _ROOT / "params.yaml", Path(shipped.__file__).parent, about)
     write_json(METRICS, metrics)
     write_card(METRICS, _MODEL_CARD)
 

@@ -27,8 +27,9 @@ SHAPE = CropShape(size_px=33, margin_px=2, spacing_mm=1.0)
 _LENGTH = (0.75, 1.3)
 # Beyond its radius a nodule fades into air over this share of the radius, and at least this far.
 _FADE, _FADE_MM = 0.35, 0.7
-# How far a search may be off the nodule's centre, along each axis.
-_OFF_MM = 1.0
+# How far a search may be off the nodule's centre along z, y and x: so many mm, and this share of
+# the radius. Along z it is large, since all slices of a large nodule may look equally likely.
+_OFF_MM, _OFF_ZYX = 1.0, np.array([0.7, 0.15, 0.15])
 
 
 def cut_cubes(scan: WholeScan, places: pd.DataFrame) -> NDArray[np.int16]:
@@ -54,6 +55,22 @@ def world_places(scan: WholeScan, centers_xyz: NDArray[np.int64]) -> pd.DataFram
     """Give the world coordinates of voxels as a table."""
     world = scan.grid.geometry.world_from_index(centers_xyz.astype(np.float64))
     return pd.DataFrame(world, columns=COORDINATES)
+
+
+def draw_offsets(radius_mm: float, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw how far findings are off a nodule's centre: mm, shape (count, 3), ordered z, y, x."""
+    return rng.uniform(-1, 1, (count, 3)) * (_OFF_MM + _OFF_ZYX * radius_mm)
+
+
+def cut_around(scan: WholeScan, count: int, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Cut cubes around findings near each annotated nodule of a scan, `count` for each."""
+    cubes = [np.empty((0, *[SHAPE.size_px + 2 * SHAPE.margin_px] * 3), np.int16)]
+    for row in range(len(scan.annotations)):
+        own = scan.annotations.iloc[np.full(count, row)].reset_index(drop=True)
+        radius_mm = float(own["diameter_mm"].iloc[0]) / 2
+        own[COORDINATES] += draw_offsets(radius_mm, count, rng)[:, ::-1]
+        cubes.append(cut_cubes(scan, own))
+    return np.concatenate(cubes)
 
 
 def transplant(
@@ -91,7 +108,7 @@ def transplant(
         axis - off
         for axis, off in zip(
             np.meshgrid(offsets_mm, offsets_mm, offsets_mm, indexing="ij"),
-            rng.uniform(-_OFF_MM, _OFF_MM, 3),
+            draw_offsets(radius_mm, 1, rng)[0],
             strict=True,
         )
     )

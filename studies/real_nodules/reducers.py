@@ -24,7 +24,7 @@ from nodules.reduction.read import CropStores
 from nodules.training.devices import Devices
 from nodules.training.fit import fix_seeds
 from nodules.training.optimizers import make_optimizer
-from studies.real_nodules.cubes import SHAPE, cut_cubes, transplant, world_places
+from studies.real_nodules.cubes import SHAPE, cut_around, cut_cubes, transplant, world_places
 from studies.real_nodules.recipes import WINDOW_HU
 from studies.real_nodules.scans import WholeScan
 from studies.real_nodules.sets import SEED, NoduleSet
@@ -156,14 +156,16 @@ def _cubes_of(
     places = scan.random_places(_DRAWN * _TRANSPLANTS, rng)
     places = places[scan.volume_hu[tuple(places[:, ::-1].T)] < _LUNG_BELOW_HU][:_TRANSPLANTS]
     lungs = cut_cubes(scan, world_places(scan, places))
-    drawn = rng.choice(rows, len(lungs))
+    # Large nodules are rare. They are drawn more often, by their diameter.
+    diameter_mm = (table["diameter_px"] * table["spacing_mm"]).to_numpy()[rows]
+    drawn = rng.choice(rows, len(lungs), p=diameter_mm / diameter_mm.sum())
     transplants = np.stack(
         [
             transplant(cube, nodules.crops.images_hu[row], table.iloc[row], slice_mm, rng)
             for cube, row in zip(lungs, drawn, strict=True)
         ]
     )
-    own = cut_cubes(scan, scan.annotations).repeat(_OWN_NODULES, axis=0)
+    own = cut_around(scan, _OWN_NODULES, rng)
     found = detector.search(scan, _LEARNT_THRESHOLD)
     is_finding = is_on_finding(found, scan.annotations) | is_on_finding(found, scan.excluded)
     wrong = cut_cubes(scan, found.loc[~is_finding, COORDINATES].head(_CANDIDATES))

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 from ruamel.yaml import YAML
 
-from nodules import shipped
 from nodules.files import atomic_folder, write_json
 from nodules.networks.file import load_model, save_model
 from nodules.params.file import load_params
@@ -61,38 +60,50 @@ def build_localizer(trained: Path) -> keras.Model:
     return average_localizers(models, _ORIENTATIONS)
 
 
-def ship_all(trained: Path, data: Path, params: Path, metrics: dict[str, Any]) -> None:
-    """Train the reducer on all scans, and write the folder of the networks that ship.
+def train_shipped_reducer(trained: Path, data: Path) -> None:
+    """Train the reducer that ships, on all scans and nodules, as ``reducer.keras``.
 
     Parameters
     ----------
     trained
-        The folder of the trained networks.
+        The folder of the trained networks, to which the reducer is added.
     data
         The folder of the real data.
-    params
-        The pipeline's ``params.yaml``.
-    metrics
-        Of the cross-validation, for the classifier's threshold.
     """
     nodules = read_nodules(data)
     detector = read_detector(trained / "classifier.keras", trained / "localizer_without_0.keras")
     reducer = train_reducer(nodules, None, read_whole_scans(data, SCAN_PATIENTS), detector)
-    about = {
+    save_model(reducer, trained / "reducer.keras")
+
+
+def describe(data: Path, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Say what ``networks.json`` says beside the files.
+
+    Parameters
+    ----------
+    data
+        The folder of the real data.
+    metrics
+        Of the cross-validation, for the classifier's threshold.
+
+    Returns
+    -------
+    dict
+        ``data``, ``made_by`` and ``threshold``.
+    """
+    table = read_nodules(data).crops.table
+    return {
         "data": (
-            f"{len(nodules.crops.table)} nodules of {nodules.crops.table['patient'].nunique()} "
-            "patients of LIDC-IDRI (doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0) with LUNA16's "
-            "positions and diameters (CC BY 4.0), LUNA16's candidates, and three whole scans"
+            f"{len(table)} nodules of {table['patient'].nunique()} patients of LIDC-IDRI (doi "
+            "10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0) with LUNA16's positions and diameters (CC "
+            "BY 4.0), LUNA16's candidates, and three whole scans"
         ),
         "made_by": "make networks",
         "threshold": metrics["classifier"]["1:1"]["threshold"],
     }
-    ship(trained, reducer, params, Path(shipped.__file__).parent, about)
 
 
-def ship(
-    trained: Path, reducer: keras.Model, params: Path, out: Path, about: dict[str, Any]
-) -> None:
+def ship(trained: Path, params: Path, out: Path, about: dict[str, Any]) -> None:
     """Write the folder of the networks that ship.
 
     Python files that are in the folder already stay.
@@ -101,8 +112,6 @@ def ship(
     ----------
     trained
         The folder of the trained networks.
-    reducer
-        The network of the second stage.
     params
         The pipeline's ``params.yaml``, whose other sections are taken over.
     out
@@ -113,9 +122,9 @@ def ship(
     with atomic_folder(out) as folder:
         for path in out.glob("*.py"):
             shutil.copy2(path, folder)
-        shutil.copy2(trained / "classifier.keras", folder)
+        for name in ("classifier.keras", "reducer.keras"):
+            shutil.copy2(trained / name, folder)
         save_model(build_localizer(trained), folder / "localizer.keras")
-        save_model(reducer, folder / "reducer.keras")
         write_params(params, folder / "params.yaml")
         files = {
             name: {

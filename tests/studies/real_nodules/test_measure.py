@@ -87,7 +87,9 @@ def test_a_transplant_is_a_nodule_in_the_middle_and_nothing_less_dense():
     is_new = merged > np.maximum(cube_hu, -400)
     # An ellipsoid of 12 mm, a little longer or shorter along z.
     assert 0.6 < is_new.sum() / (4 / 3 * np.pi * 6**3) < 1.5
-    np.testing.assert_allclose(np.argwhere(is_new).mean(axis=0), 18, atol=1.3)
+    # Off the middle as a search may be: along z by most of the radius of 6 mm.
+    off_zyx = np.argwhere(is_new).mean(axis=0) - 18
+    assert (np.abs(off_zyx) < [5.7, 2.3, 2.3]).all()
 
 
 def test_false_positives_are_counted_at_the_lowest_hit():
