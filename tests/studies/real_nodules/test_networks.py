@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nodules.params.file import load_params
 from studies.real_nodules.recipes import Recipe
 from studies.real_nodules.windows import Changes, NoduleWindows
 from tests.places import REAL, ROOT
@@ -67,6 +68,31 @@ def test_training_gives_the_same_bits(tmp_path: Path):
 
     for one, other in zip(trained(), trained(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_networks_are_shipped_whole(tmp_path: Path):
+    from nodules.networks.build import build_model
+    from nodules.networks.file import load_model, save_model
+    from nodules.networks.reducer import build_reducer
+    from nodules.shipped.folder import check_networks
+    from studies.real_nodules.ship import ship
+
+    trained, out = tmp_path / "trained", tmp_path / "shipped"
+    trained.mkdir()
+    out.mkdir()
+    (out / "folder.py").write_text("")
+    window = (-1000.0, 400.0)
+    save_model(build_model("cnn", "classifier", 1, 65, window, 0.0), trained / "classifier.keras")
+    save_model(build_reducer("views", 33, window, 0.0), trained / "reducer.keras")
+    localizer = build_model("cnn", "localizer", 1, 65, window, 0.0)
+    for fold in range(5):
+        save_model(localizer, trained / f"localizer_without_{fold}.keras")
+    ship(trained, ROOT / "params.yaml", out, {"threshold": 0.4})
+    check_networks(out)
+    assert (out / "folder.py").is_file()
+    params = load_params(out / "params.yaml")
+    assert (params.classifier.architecture, params.candidates.stride_px) == ("chain", 4)
+    assert load_model(out / "localizer.keras", "localizer").output_shape == (None, 3)
 
 
 def test_what_ships_is_scored_on_any_file_of_crops(tmp_path: Path):
