@@ -141,6 +141,11 @@ def _scans(own: dict[str, Any]) -> list[str]:
         "On the nodule-free scan, the wrong findings at the score where the nodules of the other "
         f"scans are found: {_count(at_hits['first_stage'])} after the first stage, "
         f"{_count(at_hits['second_stage'])} after the second.\n",
+        "The first stage took "
+        + ", ".join(
+            f"{scan['search_cpu_s']:.0f} s for {scan['slices']} slices" for scan in own["scans"]
+        )
+        + " (processor time on one thread).\n",
     ]
     return lines
 
