@@ -50,11 +50,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _scans(arguments: argparse.Namespace) -> None:
-    from studies.real_nodules.ship import train_shipped_reducer
     from studies.real_nodules.whole import search_all
 
-    train_shipped_reducer(arguments.folder, arguments.data)
-    found = search_all(arguments.folder, arguments.data)
+    found = search_all(arguments.folder, arguments.data, arguments.reducer)
     write_json(arguments.folder / "scans.json", found)
     for scan in found["scans"]:
         print(scan["patient"], scan["first_stage"]["nodules"], scan["second_stage"]["nodules"])
@@ -69,7 +67,8 @@ def _ship(arguments: argparse.Namespace) -> None:
         "whole_scans": read_json(arguments.folder / "scans.json", "the outcome of scans"),
     }
     about = describe(arguments.data, metrics)
-    ship(arguments.folder, _ROOT / "params.yaml", Path(shipped.__file__).parent, about)
+    out = Path(shipped.__file__).parent
+    ship(arguments.folder, arguments.reducer, _ROOT / "params.yaml", out, about)
     write_json(METRICS, metrics)
     write_card(METRICS, _MODEL_CARD)
 
@@ -119,6 +118,13 @@ def main() -> None:
         step.add_argument("--data", type=Path, default=_DATA, help="the folder of the real data")
         if name == "train":
             step.add_argument("--jobs", type=int, default=2, help="processes of one thread each")
+        if name in ("scans", "ship"):
+            step.add_argument(
+                "--reducer",
+                type=Path,
+                default=_ROOT / "models" / "reducer.keras",
+                help="the network of the second stage, from the pipeline",
+            )
         step.set_defaults(run=run)
     card = commands.add_parser("card", help="write the model card anew from metrics.json")
     card.set_defaults(run=_card)

@@ -14,18 +14,10 @@ from nodules.files import atomic_folder, write_json
 from nodules.networks.file import load_model, save_model
 from nodules.params.file import load_params
 from nodules.shipped.folder import FILES, LIST
-from studies.real_nodules.data import FOLDS, SCAN_PATIENTS
+from studies.real_nodules.data import FOLDS
 from studies.real_nodules.orientations import average_localizers
 from studies.real_nodules.recipes import CLASSIFIER, LOCALIZER, WINDOW_HU, Recipe
-from studies.real_nodules.reducers import (
-    LINKING,
-    MOST_PER_SCAN,
-    STRIDE_PX,
-    THRESHOLD,
-    read_detector,
-    train_reducer,
-)
-from studies.real_nodules.scans import read_whole_scans
+from studies.real_nodules.search import LINKING, MOST_PER_SCAN, STRIDE_PX, THRESHOLD
 from studies.real_nodules.sets import read_nodules
 from studies.real_nodules.windows import JITTER_PX, SIZE_PX
 
@@ -60,22 +52,6 @@ def build_localizer(trained: Path) -> keras.Model:
     return average_localizers(models, _ORIENTATIONS)
 
 
-def train_shipped_reducer(trained: Path, data: Path) -> None:
-    """Train the reducer that ships, on all scans and nodules, as ``reducer.keras``.
-
-    Parameters
-    ----------
-    trained
-        The folder of the trained networks, to which the reducer is added.
-    data
-        The folder of the real data.
-    """
-    nodules = read_nodules(data)
-    detector = read_detector(trained / "classifier.keras", trained / "localizer_without_0.keras")
-    reducer = train_reducer(nodules, None, read_whole_scans(data, SCAN_PATIENTS), detector)
-    save_model(reducer, trained / "reducer.keras")
-
-
 def describe(data: Path, metrics: dict[str, Any]) -> dict[str, Any]:
     """Say what ``networks.json`` says beside the files.
 
@@ -96,14 +72,14 @@ def describe(data: Path, metrics: dict[str, Any]) -> dict[str, Any]:
         "data": (
             f"{len(table)} nodules of {table['patient'].nunique()} patients of LIDC-IDRI (doi "
             "10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0) with LUNA16's positions and diameters (CC "
-            "BY 4.0), LUNA16's candidates, and three whole scans"
+            "BY 4.0), LUNA16's candidates, and three whole scans; phantoms for the reducer"
         ),
         "made_by": "make networks",
         "threshold": metrics["classifier"]["1:1"]["threshold"],
     }
 
 
-def ship(trained: Path, params: Path, out: Path, about: dict[str, Any]) -> None:
+def ship(trained: Path, reducer: Path, params: Path, out: Path, about: dict[str, Any]) -> None:
     """Write the folder of the networks that ship.
 
     Python files that are in the folder already stay.
@@ -112,6 +88,8 @@ def ship(trained: Path, params: Path, out: Path, about: dict[str, Any]) -> None:
     ----------
     trained
         The folder of the trained networks.
+    reducer
+        The network of the second stage: the pipeline's, trained on phantoms.
     params
         The pipeline's ``params.yaml``, whose other sections are taken over.
     out
@@ -122,8 +100,8 @@ def ship(trained: Path, params: Path, out: Path, about: dict[str, Any]) -> None:
     with atomic_folder(out) as folder:
         for path in out.glob("*.py"):
             shutil.copy2(path, folder)
-        for name in ("classifier.keras", "reducer.keras"):
-            shutil.copy2(trained / name, folder)
+        shutil.copyfile(trained / "classifier.keras", folder / "classifier.keras")
+        shutil.copyfile(reducer, folder / "reducer.keras")
         save_model(build_localizer(trained), folder / "localizer.keras")
         write_params(params, folder / "params.yaml")
         files = {

@@ -15,25 +15,27 @@ from nodules.luna16.nodules import is_on_finding
 from nodules.luna16.rules import COORDINATES
 from nodules.networks.file import load_model
 from nodules.patches.grid import make_grid
-from nodules.reduction.crops import cut_crops, nearest_points
+from nodules.reduction.crops import CropShape, cut_crops, nearest_points
 from nodules.reduction.marks import make_marks
 from nodules.reduction.score import score_crops
-from studies.real_nodules.cubes import SHAPE
 from studies.real_nodules.data import SCAN_PATIENTS
-from studies.real_nodules.orientations import average_localizers
-from studies.real_nodules.reducers import Detector, train_reducer
 from studies.real_nodules.scans import WholeScan, read_whole_scans
-from studies.real_nodules.sets import NoduleSet, read_nodules
+from studies.real_nodules.search import Detector, detector_without
+from studies.real_nodules.sets import read_nodules
 
 # From this score a finding counts as a call, in the list of those that are nothing.
 _CALLED = 0.5
 
 
-def search_all(folder: Path, data: Path) -> dict[str, Any]:
+# The cubes of the second stage; the pipeline's defaults, with which its reducer is trained.
+SHAPE = CropShape(size_px=33, margin_px=2, spacing_mm=1.0)
+
+
+def search_all(folder: Path, data: Path, reducer: Path) -> dict[str, Any]:
     """Search the whole scans, each with the networks of the fold that has its patient.
 
-    No network has seen the patient: the classifier and the reducer learn from the other two scans,
-    and all three networks from nodules of other patients.
+    No network has seen the patient: the classifier learns from the other two scans, classifier and
+    localizer learn from nodules of other patients, and the reducer from phantoms.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def search_all(folder: Path, data: Path) -> dict[str, Any]:
         The folder of the trained networks.
     data
         The folder of the real data.
+    reducer
+        The network of the second stage.
 
     Returns
     -------
@@ -49,51 +53,22 @@ def search_all(folder: Path, data: Path) -> dict[str, Any]:
         ``first_stage`` and ``second_stage`` from `rank_findings`; and
         ``false_positives_at_hits``, for both stages.
     """
-    nodules = read_nodules(data)
-    scans = read_whole_scans(data, SCAN_PATIENTS)
-    return summarise_scans([search_unseen(scan, scans, nodules, folder) for scan in scans])
-
-
-def search_unseen(
-    scan: WholeScan, scans: Sequence[WholeScan], nodules: NoduleSet, folder: Path
-) -> dict[str, Any]:
-    """Train the reducer of a scan's fold, and search the scan with the networks of this fold.
-
-    Parameters
-    ----------
-    scan
-        The scan.
-    scans
-        All scans, of which the others give negatives to the reducer.
-    nodules
-        The nodules.
-    folder
-        The folder of the trained networks.
-
-    Returns
-    -------
-    dict
-        What `search_all` has of each scan.
-    """
-    fold = nodules.fold_of[scan.patient]
-    classifier = load_model(folder / f"classifier_without_{fold}.keras", "classifier")
-    localizer = load_model(folder / f"localizer_without_{fold}.keras", "localizer")
-    others = [other for other in scans if other is not scan]
-    reducer = train_reducer(nodules, fold, others, Detector(classifier, localizer))
-    detector = Detector(classifier, average_localizers([localizer]))
-    first, second, search_cpu_s = search_scan(scan, detector, reducer)
-    return {
-        "seriesuid": scan.seriesuid,
-        "patient": scan.patient,
-        "slices": len(scan.volume_hu),
-        "search_cpu_s": search_cpu_s,
-        "first_stage": rank_findings(scan, first),
-        "second_stage": rank_findings(scan, second),
-    }
-
-
-def summarise_scans(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put the outcomes of `search_unseen` together, as `search_all` gives them."""
+    fold_of = read_nodules(data).fold_of
+    second_stage = load_model(reducer, "reducer")
+    found: list[dict[str, Any]] = []
+    for scan in read_whole_scans(data, SCAN_PATIENTS):
+        detector = detector_without(fold_of[scan.patient], folder)
+        first, second, search_cpu_s = search_scan(scan, detector, second_stage)
+        found.append(
+            {
+                "seriesuid": scan.seriesuid,
+                "patient": scan.patient,
+                "slices": len(scan.volume_hu),
+                "search_cpu_s": search_cpu_s,
+                "first_stage": rank_findings(scan, first),
+                "second_stage": rank_findings(scan, second),
+            }
+        )
     return {
         "scans": found,
         "false_positives_at_hits": {

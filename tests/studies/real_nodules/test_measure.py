@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from studies.real_nodules.classified import measure_scores
-from studies.real_nodules.cubes import transplant
 from studies.real_nodules.data import read_nodule_crops
 from studies.real_nodules.measure import measure_floor, measure_groups, with_predictions
 from studies.real_nodules.negatives import SOURCES
@@ -73,23 +72,6 @@ def test_thresholds_come_from_other_folds():
     # A fold whose scores are all 0 has no part in its own threshold: its nodules are missed.
     scores.loc[scores["fold"] == 2, "score"] = 0
     assert measure_scores(scores)["1:1"]["all"]["recall"]["value"] == pytest.approx(0.8, abs=0.03)
-
-
-def test_a_transplant_is_a_nodule_in_the_middle_and_nothing_less_dense():
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:128, :128]
-    crop_hu = np.where(np.hypot(x - 60, y - 66) <= 10, 50, -850).astype(np.int16)
-    nodule = pd.Series({"x_px": 60.0, "y_px": 66.0, "diameter_px": 20.0, "spacing_mm": 0.6})
-    cube_hu = rng.integers(-950, -750, (37, 37, 37)).astype(np.int16)
-    cube_hu[:, :, :6] = 60
-    merged = transplant(cube_hu, crop_hu, nodule, 1.0, rng)
-    assert (merged >= cube_hu).all()
-    is_new = merged > np.maximum(cube_hu, -400)
-    # An ellipsoid of 12 mm, a little longer or shorter along z.
-    assert 0.6 < is_new.sum() / (4 / 3 * np.pi * 6**3) < 1.5
-    # Off the middle as a search may be: along z by most of the radius of 6 mm.
-    off_zyx = np.argwhere(is_new).mean(axis=0) - 18
-    assert (np.abs(off_zyx) < [5.7, 2.3, 2.3]).all()
 
 
 def test_false_positives_are_counted_at_the_lowest_hit():

@@ -83,11 +83,11 @@ def test_networks_are_shipped_whole(tmp_path: Path):
     (out / "folder.py").write_text("")
     window = (-1000.0, 400.0)
     save_model(build_model("cnn", "classifier", 1, 65, window, 0.0), trained / "classifier.keras")
-    save_model(build_reducer("views", 33, window, 0.0), trained / "reducer.keras")
+    save_model(build_reducer("views", 33, window, 0.0), tmp_path / "reducer.keras")
     localizer = build_model("cnn", "localizer", 1, 65, window, 0.0)
     for fold in range(5):
         save_model(localizer, trained / f"localizer_without_{fold}.keras")
-    ship(trained, ROOT / "params.yaml", out, {"threshold": 0.4})
+    ship(trained, tmp_path / "reducer.keras", ROOT / "params.yaml", out, {"threshold": 0.4})
     check_networks(out)
     assert (out / "folder.py").is_file()
     params = load_params(out / "params.yaml")
