@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nodules.evaluation.localizer import DIAMETER_BANDS_MM
 from nodules.files import atomic_file
 from nodules.reading import read_json
 
@@ -51,9 +52,8 @@ def _localizer(own: dict[str, Any]) -> list[str]:
         ("texture (1 ground glass, 5 solid)", "by_texture"),
         ("manufacturer", "by_manufacturer"),
     ):
-        rows += [
-            (f"{title}: {name.replace('_', ' ')}", group) for name, group in groups[key].items()
-        ]
+        names = [name for name in DIAMETER_BANDS_MM if name in groups[key]] or groups[key]
+        rows += [(f"{title}: {name.replace('_', ' ')}", groups[key][name]) for name in names]
     rows += [
         ("all, one orientation only", own["one_orientation"]),
         ("the radiologists' outlines", own["floor"]),
@@ -102,7 +102,7 @@ def _classifier(own: dict[str, Any]) -> list[str]:
     ):
         lines += [
             f"| {title} {name} ({of['nodules']}) | {of['recall']:.3f} |"
-            for name, of in group.items()
+            for name, of in sorted(group.items(), key=lambda item: _first_number(item[0]))
         ]
     lines += [f"| negatives from {name} | {of:.3f} |" for name, of in even["specificity"].items()]
     return [*lines, ""]
@@ -111,9 +111,9 @@ def _classifier(own: dict[str, Any]) -> list[str]:
 def _scans(own: dict[str, Any]) -> list[str]:
     lines = [
         "## Whole scans\n",
-        "Each scan was searched by networks that have not seen its patient: the classifier and the "
-        "reducer have learnt from the other two scans. A finding is wrong if it lies on no "
-        "annotated and no excluded finding.\n",
+        "Each scan was searched by networks that have not seen its patient: the classifier has "
+        "learnt from the other two scans, and the reducer from phantoms. A finding is wrong if it "
+        "lies on no annotated and no excluded finding.\n",
         "| scan | stage | findings | wrong, score of 0.5 or more | nodule, mm | rank | score | "
         "distance, mm | diameter found, mm |",
         "| --- | --- | --: | --: | --: | --: | --: | --: | --: |",
@@ -148,6 +148,10 @@ def _scans(own: dict[str, Any]) -> list[str]:
         + " (processor time on one thread).\n",
     ]
     return lines
+
+
+def _first_number(name: str) -> float:
+    return float(name.lstrip("[").split(",")[0])
 
 
 def _count(of: int | None) -> str:

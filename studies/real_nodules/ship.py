@@ -126,11 +126,13 @@ def write_params(params: Path, out: Path) -> None:
     """
     yaml = YAML()
     yaml.width = 120
-    yaml.preserve_quotes = True
+    # Otherwise null would be written as nothing.
+    yaml.representer.add_representer(
+        type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     tree = yaml.load(params.read_text(encoding="utf-8"))
     tree["data"]["source"] = "directory"
     tree["patches"] |= {"size_px": SIZE_PX, "depth": 1, "jitter_px": JITTER_PX}
-    tree["patches"]["spacing_mm"] |= {"in_plane": None, "z": None}
     for task, recipe in (("classifier", CLASSIFIER), ("localizer", LOCALIZER)):
         tree[task] |= _trained_by(recipe)
     tree["classifier"]["label_smoothing"] = CLASSIFIER.label_smoothing
