@@ -4,6 +4,7 @@
     python -m studies.real_nodules evaluate OUT    # localizer and classifier, by patient
     python -m studies.real_nodules scans    OUT    # whole scans, by networks of other patients
     python -m studies.real_nodules ship     OUT    # nodules/shipped and docs/model_card.md
+    python -m studies.real_nodules refresh         # params.yaml of what ships, and the card
     python -m studies.real_nodules score CROPS.npz # crops of other patients, by what ships
 
 The first four make the networks that ship from the real data; `make networks` runs them in turn.
@@ -73,9 +74,11 @@ def _ship(arguments: argparse.Namespace) -> None:
     write_card(METRICS, _MODEL_CARD)
 
 
-def _card(_: argparse.Namespace) -> None:
+def _refresh(_: argparse.Namespace) -> None:
     from studies.real_nodules.card import write_card
+    from studies.real_nodules.ship import refresh_params
 
+    refresh_params(Path(shipped.__file__).parent, _ROOT / "params.yaml")
     write_card(METRICS, _MODEL_CARD)
 
 
@@ -126,8 +129,10 @@ def main() -> None:
                 help="the network of the second stage, from the pipeline",
             )
         step.set_defaults(run=run)
-    card = commands.add_parser("card", help="write the model card anew from metrics.json")
-    card.set_defaults(run=_card)
+    refresh = commands.add_parser(
+        "refresh", help="write params.yaml of what ships and the model card anew, without training"
+    )
+    refresh.set_defaults(run=_refresh)
     scoring = commands.add_parser("score", help="measure the networks that ship on a file of crops")
     scoring.add_argument("crops", type=Path, help="the .npz")
     scoring.add_argument("--models", type=Path, help="a folder of networks, rather than what ships")

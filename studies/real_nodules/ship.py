@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from nodules.files import atomic_folder, write_json
 from nodules.networks.file import load_model, save_model
 from nodules.params.file import load_params
+from nodules.reading import read_json
 from nodules.shipped.folder import FILES, LIST
 from studies.real_nodules.data import FOLDS
 from studies.real_nodules.orientations import average_localizers
@@ -112,6 +113,23 @@ def ship(trained: Path, reducer: Path, params: Path, out: Path, about: dict[str,
             for name in FILES
         }
         write_json(folder / LIST, {"files": files, **about})
+
+
+def refresh_params(folder: Path, params: Path) -> None:
+    """Write the parameters of the shipped networks anew, for the pipeline may have new ones.
+
+    Parameters
+    ----------
+    folder
+        The folder of the networks that ship.
+    params
+        The pipeline's ``params.yaml``.
+    """
+    listed = read_json(folder / LIST, "the list of the networks that ship")
+    write_params(params, folder / "params.yaml")
+    content = (folder / "params.yaml").read_bytes()
+    listed["files"]["params.yaml"]["sha256"] = hashlib.sha256(content).hexdigest()
+    write_json(folder / LIST, listed)
 
 
 def write_params(params: Path, out: Path) -> None:
