@@ -6,7 +6,7 @@ GPU ?= $(if $(wildcard $(VENV)/requirements-gpu.lock),1)
 LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lint docs compare setup lock clean help
+.PHONY: repro test check lint docs compare networks setup lock clean help
 
 repro: setup ## run the whole pipeline and show the metrics
 	dvc repro
@@ -33,6 +33,12 @@ lint: setup ## check style, spelling, types and imports
 
 compare: setup ## run the models of reports/experiments.yaml that have not finished; hours
 	python -m reports.compare
+
+networks: setup ## make the networks that ship from the real data beside this folder; an hour or two
+	python -m studies.real_nodules train tmp/networks
+	python -m studies.real_nodules evaluate tmp/networks
+	python -m studies.real_nodules scans tmp/networks
+	python -m studies.real_nodules ship tmp/networks
 
 setup: $(VENV)/project ## make the environment in .venv; GPU=1: with NVIDIA's libraries, on Linux
 

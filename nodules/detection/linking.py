@@ -62,8 +62,9 @@ def link_discs(discs: pd.DataFrame, linking: Linking, slice_mm: float) -> pd.Dat
     findings
         ``x_mm``, ``y_mm``, ``z_mm``, ``diameter_mm``, ``probability`` and ``slices`` (the number of
         discs in the chain), the most probable finding first. The centre and diameter are means of
-        the chain's discs, weighted by probability. Only discs whose distance along z from the most
-        probable disc is at most its radius count for these means.
+        the chain's discs, weighted by probability. Only discs whose distance along z from the
+        centre is at most the radius count for these means; the search for them begins at the most
+        probable disc.
     """
     kept = suppress_overlaps(discs)
     chain = chain_discs(kept, linking.gap_mm)
@@ -178,8 +179,17 @@ def _finding(chain: NDArray[np.float64], linking: Linking, slice_mm: float) -> l
     probability = chain[:, 4]
     best = chain[probability.argmax()]
     # A chain may continue along a vessel, away from the nodule: only near discs give its position.
-    is_near = np.abs(chain[:, 2] - best[2]) <= best[3] / 2
-    place = np.average(chain[is_near, :4], axis=0, weights=probability[is_near])
+    # All slices of a large nodule may be as probable, and the best one may be at its end. So the
+    # mean moves on until the same discs are near, or would be without any.
+    place = best[:4]
+    for _ in range(len(chain)):
+        is_near = np.abs(chain[:, 2] - place[2]) <= place[3] / 2
+        if not is_near.any():
+            break
+        mean = np.average(chain[is_near, :4], axis=0, weights=probability[is_near])
+        if np.array_equal(mean, place):
+            break
+        place = mean
     return [*place, aggregate(probability, linking, slice_mm), len(chain)]
 
 

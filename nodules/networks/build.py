@@ -18,11 +18,12 @@ from typing import Any
 
 import keras
 
-from nodules.networks import cnn, cnn3d, efficientnet, resnet, vgg16
+from nodules.networks import chain, cnn, cnn3d, efficientnet, resnet, vgg16
 from nodules.networks.task import Task
 
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "cnn": cnn.features,
+    "chain": chain.features,
     "resnet": resnet.features,
     "cnn3d": cnn3d.features,
     "vgg16": vgg16.features,

@@ -80,6 +80,11 @@ def test_the_cnn_scores_densely_what_it_scores_of_patches(depth, stride, positio
     check(cnn(depth), stride, positions, seed=depth, atol=float64)
 
 
+def test_the_network_chain_is_scored_densely(float64):
+    model = randomise(build_model("chain", "classifier", 1, 65, WINDOW, 0.2), 1)
+    check(model, 4, (5, 4), seed=1, atol=float64)
+
+
 @cache
 def other_network() -> keras.Model:
     """Other pools, other kernels, normalization, two dense layers, no biases."""

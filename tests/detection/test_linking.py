@@ -62,6 +62,15 @@ def test_a_long_vessel_does_not_pull_its_nodule_away():
     assert abs(found["z_mm"].iloc[0] - 30 * SLICE_MM) < 1
 
 
+def test_a_large_nodule_whose_best_slice_is_at_its_end_is_where_its_middle_is():
+    reach = 6
+    rows = [(20 + k, 10, 10, 16.0, 0.99 + 0.001 * k) for k in range(-reach, reach + 1)]
+    found = link_discs(table(rows), MAX, SLICE_MM)
+    assert len(found) == 1
+    # From the best slice alone it would be half a radius off.
+    assert abs(found["z_mm"].iloc[0] - 20 * SLICE_MM) < 1
+
+
 @settings(max_examples=30)
 @given(many)
 def test_kept_discs_do_not_overlap_and_the_others_give_way_to_a_better_one(discs):
