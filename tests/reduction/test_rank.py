@@ -133,6 +133,19 @@ def test_both_tracks_are_ranked_each_scan_by_its_folds_reducer(project: Path, tm
     assert (both["probability_x"] == both["probability_y"]).all()
 
 
+def test_scores_of_a_part_do_not_depend_on_other_parts(project: Path, tmp_path: Path):
+    # The last bits of a logit depend on how many crops are in its batch: here, on one or several.
+    def score(rows: pd.DataFrame, parts: np.ndarray | None) -> np.ndarray:
+        return score_candidates(
+            *(project / "subset0.zip", rows, reducers(project), SHAPE, tmp_path / "out.csv"),
+            parts=parts,
+        )
+
+    alone = score(PLACES[:3], None)
+    parts = (np.arange(len(PLACES)) >= 3).astype(np.int64)
+    np.testing.assert_array_equal(score(PLACES, parts)[:3], alone)
+
+
 def test_scans_without_candidates_give_empty_tables(project: Path, tmp_path: Path):
     scans = pd.DataFrame({"seriesuid": ["1.2"], "fold": [""]})
     none = PLACES[:0].assign(diameter_mm=3.0)
