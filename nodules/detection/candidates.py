@@ -6,9 +6,9 @@ Blocks and patches are cut from the same grid as the patches that the networks w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,7 @@ def find_discs(
     scorer: Scorer,
     localize: Callable[[NDArray[np.int16]], NDArray[np.float32]],
     threshold: float,
+    through: Callable[..., Iterable[Any]] = map,
 ) -> pd.DataFrame:
     """Find the discs of a scan.
 
@@ -58,6 +59,8 @@ def find_discs(
         y_px and diameter_px, shape (N, 3).
     threshold
         A local maximum of the score is a candidate if it is at or above this threshold.
+    through
+        Does the slices: `map`, or a function like it that does several at a time.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def find_discs(
         One row for each disc: ``slice``, a slice of the grid; ``x_mm``, ``y_mm`` and ``z_mm``, the
         distances from the grid's first point along its axes; ``diameter_mm`` and ``probability``.
     """
-    found = list(score_slices(volume_hu, grid, region, scorer, threshold))
+    found = list(score_slices(volume_hu, grid, region, scorer, threshold, through))
     centers_xyz = np.concatenate([np.empty((0, 3), np.int64), *(centers for centers, _ in found)])
     scores = np.concatenate([np.empty(0, np.float32), *(own for _, own in found)])
     index_xyz = centers_xyz.astype(np.float64)
@@ -93,12 +96,13 @@ def score_slices(
     region: LungRegion,
     scorer: Scorer,
     threshold: float,
+    through: Callable[..., Iterable[Any]] = map,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Score a scan slice by slice.
 
     Parameters
     ----------
-    volume_hu, grid, region, scorer, threshold
+    volume_hu, grid, region, scorer, threshold, through
         The same arguments as for `find_discs`.
 
     Yields
@@ -111,12 +115,12 @@ def score_slices(
     stride = scorer.stride_px
     columns, rows, slices = grid.geometry.size_xyz
     x, y = np.arange(0, columns, stride), np.arange(0, rows, stride)
-    index_xyz = np.stack(np.broadcast_arrays(x, y[:, None], 0), axis=-1)
-    for z in range(slices):
-        index_xyz[..., 2] = z
+
+    def score(z: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        index_xyz = np.stack(np.broadcast_arrays(x, y[:, None], z), axis=-1)
         is_wanted = region.contains(index_xyz * grid.ratio_xyz)
         if not is_wanted.any():
-            continue
+            return np.empty((0, 3), np.int64), np.empty(0, np.float32)
         used_y, used_x = (np.flatnonzero(is_wanted.any(axis=axis)) for axis in (1, 0))
         box = slice(used_y[0], used_y[-1] + 1), slice(used_x[0], used_x[-1] + 1)
         first_xy = (int(x[box[1]][0]), int(y[box[0]][0]))
@@ -125,9 +129,10 @@ def score_slices(
         scores = scorer.score(block_hu, is_wanted)
         highest = ndimage.maximum_filter(scores, 2 * _NEIGHBOURS + 1, mode="constant")
         found = np.argwhere(is_wanted & (scores == highest) & (scores >= threshold))
-        if len(found):
-            centers = np.column_stack([found[:, ::-1] * stride + first_xy, np.full(len(found), z)])
-            yield centers.astype(np.int64), scores[tuple(found.T)]
+        centers = np.column_stack([found[:, ::-1] * stride + first_xy, np.full(len(found), z)])
+        return centers.astype(np.int64), scores[tuple(found.T)]
+
+    yield from (pair for pair in through(score, range(slices)) if len(pair[0]))
 
 
 def cut_block(

@@ -6,11 +6,11 @@ not change the findings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from nodules.detection.assign import Networks
 from nodules.detection.candidates import find_discs, find_world
 from nodules.detection.linking import Linking, link_discs
-from nodules.detection.region import find_lung_region
+from nodules.detection.network_file import NetworkFile, Searching, load_network, searching
+from nodules.detection.region import LungRegion, find_lung_region
 from nodules.detection.table import COLUMNS
 from nodules.files import write_csv
-from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers, share_scans
@@ -31,8 +31,8 @@ from nodules.luna16.rules import COORDINATES, SUBMISSION_COLUMNS
 from nodules.networks.compute import prepare_process
 from nodules.patches.grid import PatchShape, make_grid
 from nodules.scans.geometry import Geometry
-from nodules.scans.read import list_scans, read_slices
-from nodules.scans.scan import Scan
+from nodules.scans.read import list_named, read_volume
+from nodules.scans.task import TaskOfScan
 
 if TYPE_CHECKING:
     from nodules.detection.dense import Scorer
@@ -70,34 +70,17 @@ class Detection:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Task:
+class _Task(TaskOfScan):
     """A scan to search."""
 
-    scan: Scan
-    networks: Networks
+    searching: Searching
     detection: Detection
-    checksum: str
     environment: tuple[tuple[str, str], ...]
     code: str = CODE
 
-    @property
-    def payload_bytes(self) -> int:
-        """The size of the scan's voxels in bytes."""
-        return self.scan.header.payload_bytes
-
-    @property
-    def key(self) -> str:
-        """The digest of everything that affects the result."""
-        return digest(
-            self.code,
-            self.scan.seriesuid,
-            self.scan.header,
-            self.scan.checksum,
-            self.networks.threshold,
-            self.checksum,
-            self.detection,
-            self.environment,
-        )
+    def also_affects(self) -> tuple[object, ...]:
+        """Give the networks, what they run on, and how scans are searched."""
+        return (*self.searching.content(), self.detection, self.environment)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,28 +137,21 @@ def detect_archive(
         If a scan in `networks_of` is not in the archive, its voxels are damaged, or the networks
         take patches of another shape.
     """
-    scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in networks_of]
-    if absent := sorted(set(networks_of) - {scan.seriesuid for scan in scans}):
-        msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
-        raise ValueError(msg)
+    scans = list_named(archive, networks_of)
     workers = share_scans(workers or Workers(), len(scans))
-    checksum_of = {networks: _checksum(networks) for networks in set(networks_of.values())}
-    tasks = []
-    for scan in scans:
-        networks = networks_of[scan.seriesuid]
-        tasks.append(
-            _Task(
-                scan=scan,
-                networks=networks,
-                detection=detection,
-                checksum=checksum_of[networks],
-                environment=tuple(sorted((environment or {}).items())),
-            )
+    files_of = {networks: searching(networks) for networks in set(networks_of.values())}
+    tasks = [
+        _Task(
+            scan=scan,
+            searching=files_of[networks_of[scan.seriesuid]],
+            detection=detection,
+            environment=tuple(sorted((environment or {}).items())),
         )
+        for scan in scans
+    ]
     kept = work_on_scans(_detect, tasks, out, f"nodules of {archive.stem}", workers, (_Found,))
     tables = [kept[task.key].findings for task in tasks]
     findings = pd.concat([pd.DataFrame(columns=_FOUND).astype(_TYPES), *tables], ignore_index=True)
-    findings = findings.round(dict.fromkeys(_IN_MM, _DECIMALS_MM))
     findings["class"] = is_on_finding(findings, annotations).astype("int8")
     findings = findings[COLUMNS]
     write_csv(out, findings)
@@ -186,44 +162,65 @@ def detect_archive(
 _TYPES = {name: "str" if name == "seriesuid" else "float64" for name in _FOUND}
 
 
-def _checksum(networks: Networks) -> str:
-    for path in (networks.classifier, networks.localizer):
-        if not path.is_file():
-            msg = f"{path}: Expected a trained network. Received: no file"
-            raise FileNotFoundError(msg)
-    return digest(networks.classifier.read_bytes(), networks.localizer.read_bytes())
-
-
 def _detect(task: _Task) -> _Found:
     refuse_other_code(task.code, CODE)
-    # TensorFlow reads the environment when it is first imported, which is in _load.
+    # TensorFlow reads the environment when it is first imported, which is in search_scan.
     prepare_process(dict(task.environment))
-    scorer, localize = _load(task.networks, task.detection.stride_px, task.checksum)
-    volume_hu = read_slices(task.scan, range(task.scan.header.geometry.size_xyz[2]))
-    found = detect_scan(
-        volume_hu,
-        task.scan.header.geometry,
-        task.scan.seriesuid,
-        scorer,
-        localize,
-        task.networks.threshold,
-        task.detection,
-    )
+    scan = task.scan
+    geometry, volume_hu = scan.header.geometry, read_volume(scan)
+    found = search_scan(volume_hu, geometry, scan.seriesuid, task.searching, task.detection)
     return _Found(task.key, found)
 
 
+def search_scan(
+    volume_hu: NDArray[np.int16],
+    geometry: Geometry,
+    seriesuid: str,
+    searching: Searching,
+    detection: Detection,
+    region: LungRegion | None = None,
+    through: Callable[..., Iterable[Any]] = map,
+) -> pd.DataFrame:
+    """Search one scan for nodules with networks that are loaded once per process.
+
+    Parameters
+    ----------
+    volume_hu, geometry, seriesuid, detection, region, through
+        The same as for `detect_scan`.
+    searching
+        The networks, from `searching`.
+
+    Returns
+    -------
+    findings
+        The table of `detect_scan`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a network is missing.
+    ValueError
+        If a network is damaged, or takes patches of another shape.
+    """
+    localizer = load_network(searching.localizer)
+    scorer = _load_scorer(searching.classifier, detection.stride_px)
+    from nodules.networks.file import predict
+
+    def localize(patches_hu: NDArray[np.int16]) -> NDArray[np.float32]:
+        return predict(localizer, patches_hu)
+
+    threshold = searching.threshold
+    return detect_scan(
+        volume_hu, geometry, seriesuid, scorer, localize, threshold, detection, region, through
+    )
+
+
 @cache
-def _load(
-    networks: Networks, stride_px: int, checksum: str
-) -> tuple[Scorer, Callable[[NDArray[np.int16]], NDArray[np.float32]]]:
-    """Load networks once per process; `checksum` distinguishes files with the same name."""
+def _load_scorer(file: NetworkFile, stride_px: int) -> Scorer:
     # Imported here, so that the process that only hands out the work does not wait for TensorFlow.
     from nodules.detection.dense import make_scorer
-    from nodules.networks.file import load_model, predict
 
-    localizer = load_model(networks.localizer, "localizer")
-    scorer = make_scorer(load_model(networks.classifier, "classifier"), stride_px)
-    return scorer, lambda patches_hu: predict(localizer, patches_hu)
+    return make_scorer(load_network(file), stride_px)
 
 
 def detect_scan(
@@ -234,6 +231,8 @@ def detect_scan(
     localize: Callable[[NDArray[np.int16]], NDArray[np.float32]],
     threshold: float,
     detection: Detection,
+    region: LungRegion | None = None,
+    through: Callable[..., Iterable[Any]] = map,
 ) -> pd.DataFrame:
     """Search one scan for nodules.
 
@@ -253,6 +252,10 @@ def detect_scan(
         A position is a candidate if its score is at or above this threshold.
     detection
         How scans are searched.
+    region
+        The region to search; by default that of `nodules.detection.region.find_lung_region`.
+    through
+        Does the slices: `map`, or a function like it that does several at a time.
 
     Returns
     -------
@@ -273,8 +276,9 @@ def detect_scan(
         )
         raise ValueError(msg)
     grid = make_grid(geometry, shape)
-    region = find_lung_region(volume_hu, geometry, seriesuid)
-    discs = find_discs(volume_hu, grid, region, scorer, localize, threshold)
+    if region is None:
+        region = find_lung_region(volume_hu, geometry, seriesuid)
+    discs = find_discs(volume_hu, grid, region, scorer, localize, threshold, through)
     findings = link_discs(discs, detection.linking, grid.geometry.spacing_xyz_mm[2]).head(
         detection.most_per_scan
     )
@@ -282,4 +286,4 @@ def detect_scan(
     findings = findings.assign(
         seriesuid=seriesuid, **dict(zip(COORDINATES, world_xyz_mm.T, strict=True))
     )
-    return findings[_FOUND].astype(_TYPES)
+    return findings[_FOUND].astype(_TYPES).round(dict.fromkeys(_IN_MM, _DECIMALS_MM))

@@ -8,28 +8,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.patches.grid import Grid
 from nodules.patches.sample import Sampling, ScanSample
 from nodules.patches.sampling import sample_lungs
 from nodules.patches.windows import cut_patches, needed_slices
 from nodules.scans.fingerprint import fingerprint, stored_fingerprint
-from nodules.scans.read import read_slices, stream_slices
-from nodules.scans.scan import Scan
+from nodules.scans.read import read_volume, stream_slices
+from nodules.scans.task import TaskOfScan
 
 CODE = code_digest(__name__)
 _CENTER = ["center_x", "center_y", "center_z"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CutTask:
+class CutTask(TaskOfScan):
     """The task to cut the patches of one scan.
 
     Parameters
     ----------
-    scan
-        The scan, with the place of its voxels.
+    scan, code
+        See `nodules.scans.task.TaskOfScan`.
     grid
         The grid that its patches are cut on.
     nodules, excluded
@@ -38,11 +37,8 @@ class CutTask:
         The patches that can be chosen from headers and tables alone.
     sampling
         The numbers and kinds of the patches to sample from each scan.
-    code
-        The digest of the code that made this task.
     """
 
-    scan: Scan
     grid: Grid
     nodules: pd.DataFrame
     excluded: pd.DataFrame
@@ -50,23 +46,10 @@ class CutTask:
     sampling: Sampling
     code: str = CODE
 
-    @property
-    def payload_bytes(self) -> int:
-        """The size of the scan's voxels in bytes."""
-        return self.scan.header.payload_bytes
-
-    @property
-    def key(self) -> str:
-        """The digest of everything that affects the result."""
+    def also_affects(self) -> tuple[object, ...]:
+        """Give the sampling and the tables; see `nodules.scans.task.TaskOfScan`."""
         tables = (self.nodules, self.excluded, self.sample.patches)
-        return digest(
-            self.code,
-            self.scan.seriesuid,
-            self.scan.header,
-            self.scan.checksum,
-            self.sampling,
-            *(table.to_csv().encode() for table in tables),
-        )
+        return (self.sampling, *(table.to_csv().encode() for table in tables))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +144,7 @@ def cut_scan(task: CutTask) -> CutScan:
         centers = sample.patches[_CENTER].to_numpy(np.int64)
         slices = stream_slices(scan, needed_slices(grid, centers)) if len(centers) else ()
         return CutScan(task.key, sample, cut_patches(slices, grid, centers), voxels)
-    volume_hu = read_slices(scan, range(grid.native.size_xyz[2]))
+    volume_hu = read_volume(scan)
     if task.sampling.random_lung_per_scan:
         sample = _with_lungs(task, volume_hu)
     centers = sample.patches[_CENTER].to_numpy(np.int64)

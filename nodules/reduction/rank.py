@@ -2,69 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from nodules.detection.network_file import NetworkFile, network_file
 from nodules.files import write_csv
-from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers, share_scans
 from nodules.luna16.rules import COORDINATES, SUBMISSION_COLUMNS
 from nodules.networks.compute import prepare_process
-from nodules.patches.grid import make_grid
-from nodules.reduction.crops import CropShape, cut_crops, nearest_points
+from nodules.reduction.crops import CropShape
 from nodules.reduction.marks import make_marks
-from nodules.scans.read import list_scans, read_slices
-from nodules.scans.scan import Scan
-
-if TYPE_CHECKING:
-    import keras
+from nodules.scans.geometry import Geometry
+from nodules.scans.read import list_named, read_volume
+from nodules.scans.task import TaskOfScan
 
 CODE = code_digest(__name__)
 
-# The largest number of crops that are in memory at once.
-_AT_ONCE = 256
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Task:
+class _Task(TaskOfScan):
     """A scan, and its candidates to score."""
 
-    scan: Scan
     candidates: pd.DataFrame
+    parts: NDArray[np.int64]
     shape: CropShape
-    reducer: Path
-    checksum: str
+    reducer: NetworkFile
     environment: tuple[tuple[str, str], ...]
     code: str = CODE
 
-    @property
-    def payload_bytes(self) -> int:
-        """The size of the scan's voxels in bytes."""
-        return self.scan.header.payload_bytes
-
-    @property
-    def key(self) -> str:
-        """The digest of everything that affects the result."""
-        return digest(
-            self.code,
-            self.scan.seriesuid,
-            self.scan.header,
-            self.scan.checksum,
-            self.candidates[COORDINATES].to_csv().encode(),
-            self.shape,
-            self.checksum,
-            self.environment,
-        )
+    def also_affects(self) -> tuple[object, ...]:
+        """Give the candidates, the network and what it runs on."""
+        places = self.candidates[COORDINATES].to_csv().encode()
+        return places, self.parts.tobytes(), self.shape, self.reducer.checksum, self.environment
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +93,16 @@ def rank_candidates(
     own, theirs = (
         table[table["seriesuid"].isin(scans["seriesuid"])] for table in (candidates, official)
     )
-    places = pd.concat([own, theirs], ignore_index=True)[["seriesuid", *COORDINATES]]
     # Where LUNA16's candidates are the only ones, none is scored twice.
-    each = places.groupby(list(places), sort=False).ngroup().to_numpy()
-    unique = places.drop_duplicates(ignore_index=True)
+    unique, each = unique_places(pd.concat([own, theirs], ignore_index=True))
+    parts = np.arange(len(unique)) > each[: len(own)].max(initial=-1)
     reducer_of = {
         uid: models / (f"reducer_folds/{fold}.keras" if fold else "reducer.keras")
         for uid, fold in scans[["seriesuid", "fold"]].itertuples(index=False)
     }
-    logits = score_candidates(archive, unique, reducer_of, shape, out, workers, environment)[each]
+    logits = score_candidates(
+        archive, unique, reducer_of, shape, out, workers, environment, parts.astype(np.int64)
+    )[each]
     write_csv(out, make_marks(own.assign(logit=logits[: len(own)])))
     scored = theirs.assign(probability=expit(logits[len(own) :]))
     write_csv(official_out, scored[SUBMISSION_COLUMNS])
@@ -137,6 +116,7 @@ def score_candidates(
     out: Path,
     workers: Workers | None = None,
     environment: Mapping[str, str] | None = None,
+    parts: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Score candidates. Scans are read one by one, and their crops are not stored.
 
@@ -158,6 +138,10 @@ def score_candidates(
     environment
         What the networks of each process run on, from `nodules.networks.compute.one_thread`. By
         default, the environment of the process is not changed.
+    parts
+        The part that each candidate belongs to, int64 of shape (N,); by default all are of one. The
+        last bits of a logit depend on what is scored in the same batch, and each part has batches
+        of its own: logits do not depend on the candidates of other parts.
 
     Returns
     -------
@@ -173,18 +157,17 @@ def score_candidates(
         crops of another size.
     """
     rows_of = candidates.groupby("seriesuid").indices
-    scans = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in rows_of]
-    if absent := sorted(set(rows_of) - {scan.seriesuid for scan in scans}):
-        msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
-        raise ValueError(msg)
-    checksum_of = {path: _checksum(path) for path in set(reducer_of.values())}
+    scans = list_named(archive, rows_of)
+    if parts is None:
+        parts = np.zeros(len(candidates), np.int64)
+    file_of = {path: network_file(path, "reducer") for path in set(reducer_of.values())}
     tasks = [
         _Task(
             scan=scan,
             candidates=candidates.iloc[rows_of[scan.seriesuid]],
+            parts=parts[rows_of[scan.seriesuid]],
             shape=shape,
-            reducer=reducer_of[scan.seriesuid],
-            checksum=checksum_of[reducer_of[scan.seriesuid]],
+            reducer=file_of[reducer_of[scan.seriesuid]],
             environment=tuple(sorted((environment or {}).items())),
         )
         for scan in scans
@@ -198,39 +181,80 @@ def score_candidates(
     return logits
 
 
-def _checksum(path: Path) -> str:
-    if not path.is_file():
-        msg = f"{path}: Expected a trained network. Received: no file"
-        raise FileNotFoundError(msg)
-    return digest(path.read_bytes())
-
-
 def _score(task: _Task) -> _Scored:
     refuse_other_code(task.code, CODE)
-    # TensorFlow reads the environment when it is first imported, which is in _load.
+    # TensorFlow reads the environment when it is first imported, which is in load_reducer.
     prepare_process(dict(task.environment))
-    model = _load(task.reducer, task.checksum)
-    from nodules.reduction.score import score_crops
+    from nodules.reduction.places import load_reducer, score_places
 
-    if model.input_shape[1] != task.shape.size_px:
-        msg = (
-            f"{task.reducer}: Expected a network for crops of {task.shape.size_px} voxels a side. "
-            f"Received: {model.input_shape[1]}"
-        )
-        raise ValueError(msg)
-    geometry = task.scan.header.geometry
-    grid = make_grid(geometry, task.shape.as_patch(0))
-    centers_xyz = nearest_points(grid, task.candidates)
-    volume_hu = read_slices(task.scan, range(geometry.size_xyz[2]))
-    parts = np.split(centers_xyz, range(_AT_ONCE, len(centers_xyz), _AT_ONCE))
-    logits = [score_crops(model, cut_crops(volume_hu, grid, part)) for part in parts]
-    return _Scored(task.key, np.concatenate(logits))
+    model = load_reducer(task.reducer, task.shape)
+    geometry, volume_hu = task.scan.header.geometry, read_volume(task.scan)
+    logits = np.empty(len(task.candidates))
+    for part in np.unique(task.parts):
+        is_own = task.parts == part
+        own = task.candidates[is_own]
+        logits[is_own] = score_places(model, volume_hu, geometry, own, task.shape)
+    return _Scored(task.key, logits)
 
 
-@cache
-def _load(path: Path, checksum: str) -> keras.Model:
-    """Load a network once per process; `checksum` distinguishes files with the same name."""
-    # Imported here, so that the process that only hands out the work does not wait for TensorFlow.
-    from nodules.networks.file import load_model
+def unique_places(candidates: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Give each place once.
 
-    return load_model(path, "reducer")
+    Parameters
+    ----------
+    candidates
+        ``seriesuid``, ``coordX``, ``coordY`` and ``coordZ``, N rows.
+
+    Returns
+    -------
+    places
+        The same columns, each place where it comes first.
+    row_of
+        The row of `places` for each candidate, int64 of shape (N,).
+    """
+    places = candidates[["seriesuid", *COORDINATES]]
+    row_of = places.groupby(list(places), sort=False).ngroup().to_numpy(np.int64)
+    return places.drop_duplicates(ignore_index=True), row_of
+
+
+def rank_scan(
+    volume_hu: NDArray[np.int16],
+    geometry: Geometry,
+    candidates: pd.DataFrame,
+    reducer: NetworkFile,
+    shape: CropShape,
+    through: Callable[..., Iterable[Any]] = map,
+) -> pd.DataFrame:
+    """Rank the candidates of one scan, to the bits that `rank_candidates` gives.
+
+    Parameters
+    ----------
+    volume_hu
+        The scan, int16 of shape (slices, rows, columns), HU.
+    geometry
+        The geometry of the scan.
+    candidates
+        ``seriesuid``, ``coordX``, ``coordY``, ``coordZ`` and ``diameter_mm``, all of this scan.
+    reducer
+        The network.
+    shape
+        The size of the crops.
+    through
+        Does the parts of the work: `map`, or a function like it that does several at a time.
+
+    Returns
+    -------
+    marks
+        The table of `nodules.reduction.marks.make_marks`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `nodules.reduction.places.load_reducer` raises them.
+    """
+    from nodules.reduction.places import load_reducer, score_places
+
+    places, row_of = unique_places(candidates)
+    model = load_reducer(reducer, shape)
+    logits = score_places(model, volume_hu, geometry, places, shape, through)
+    return make_marks(candidates.assign(logit=logits[row_of]))

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nodules.files import atomic_folder, write_csv, write_parquet
-from nodules.jobs.checkpoint import digest
 from nodules.jobs.code import code_digest, refuse_other_code
 from nodules.jobs.resumable import work_on_scans
 from nodules.jobs.workers import Workers
@@ -18,32 +17,23 @@ from nodules.luna16.rules import COORDINATES
 from nodules.patches.array_file import ArrayFile
 from nodules.patches.grid import make_grid
 from nodules.reduction.crops import CropShape, cut_crops, nearest_points
-from nodules.scans.read import list_scans, read_slices
-from nodules.scans.scan import Scan
+from nodules.scans.read import list_named, read_volume
+from nodules.scans.task import TaskOfScan
 
 CODE = code_digest(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Task:
+class _Task(TaskOfScan):
     """A scan, and what is cut out of it."""
 
-    scan: Scan
     centers: pd.DataFrame
     shape: CropShape
     code: str = CODE
 
-    @property
-    def payload_bytes(self) -> int:
-        """The size of the scan's voxels in bytes."""
-        return self.scan.header.payload_bytes
-
-    @property
-    def key(self) -> str:
-        """The digest of everything that affects the result."""
-        scan = self.scan
-        centers = self.centers[COORDINATES].to_csv().encode()
-        return digest(self.code, scan.seriesuid, scan.header, scan.checksum, self.shape, centers)
+    def also_affects(self) -> tuple[object, ...]:
+        """Give the size of the crops and their centres."""
+        return self.shape, self.centers[COORDINATES].to_csv().encode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +77,7 @@ def make_crops(
         If a scan is not in the archive, or its voxels are damaged.
     """
     rows_of = dict(list(chosen.groupby("seriesuid")))
-    found = [scan for scan in list_scans(archive.absolute()) if scan.seriesuid in rows_of]
-    if absent := sorted(set(rows_of) - {scan.seriesuid for scan in found}):
-        msg = f"{archive}: Expected all scans that are named. Received: no scan {absent[0]}"
-        raise ValueError(msg)
+    found = list_named(archive, rows_of)
     tasks = [_Task(scan=scan, centers=rows_of[scan.seriesuid], shape=shape) for scan in found]
     kept = work_on_scans(
         _cut, tasks, out, f"crops of {archive.stem}", workers or Workers(), (_Cut,)
@@ -108,7 +95,6 @@ def make_crops(
 
 def _cut(task: _Task) -> _Cut:
     refuse_other_code(task.code, CODE)
-    geometry = task.scan.header.geometry
-    grid = make_grid(geometry, task.shape.as_patch(task.shape.margin_px))
-    volume_hu = read_slices(task.scan, range(geometry.size_xyz[2]))
-    return _Cut(task.key, cut_crops(volume_hu, grid, nearest_points(grid, task.centers)))
+    grid = make_grid(task.scan.header.geometry, task.shape.as_patch(task.shape.margin_px))
+    centers_xyz = nearest_points(grid, task.centers)
+    return _Cut(task.key, cut_crops(read_volume(task.scan), grid, centers_xyz))

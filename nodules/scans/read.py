@@ -8,7 +8,7 @@ while its slices are read.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
@@ -64,6 +64,56 @@ def list_scans(path: Path) -> list[Scan]:
     [('1.2.826', (4, 4, 3))]
     """
     return list_folder(path) if path.is_dir() else list_archive(path)
+
+
+def list_named(path: Path, seriesuids: Collection[str]) -> list[Scan]:
+    """Find some scans of an archive or a folder.
+
+    Parameters
+    ----------
+    path
+        The archive or folder, as `list_scans` takes it. Workers get its absolute path.
+    seriesuids
+        The series UIDs of the scans.
+
+    Returns
+    -------
+    scans
+        The scans, in the order of their series UIDs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such archive or folder.
+    ValueError
+        For the same reasons as `list_scans`, and if one of the scans is absent.
+    """
+    scans = [scan for scan in list_scans(path.absolute()) if scan.seriesuid in seriesuids]
+    if absent := sorted(set(seriesuids) - {scan.seriesuid for scan in scans}):
+        msg = f"{path}: Expected all scans that are named. Received: no scan {absent[0]}"
+        raise ValueError(msg)
+    return scans
+
+
+def read_volume(scan: Scan) -> NDArray[np.int16]:
+    """Read all axial slices of a scan.
+
+    Parameters
+    ----------
+    scan
+        The scan, from `list_scans`.
+
+    Returns
+    -------
+    volume_hu
+        int16 of shape (slices, rows, columns), HU.
+
+    Raises
+    ------
+    ValueError
+        For the same reasons as `stream_slices`.
+    """
+    return read_slices(scan, range(scan.header.geometry.size_xyz[2]))
 
 
 def read_slices(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.int16]:
