@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from nodules.froc import command as froc
+from nodules.predict import command as predict
 from nodules.report import command as summary
 from nodules.report import compare
 from nodules.sources import command as verify
@@ -34,7 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="nodules", description="Lung nodules in CT.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    named = {"compare": compare, "froc": froc, "summary": summary, "verify": verify}
+    named = {
+        "compare": compare,
+        "froc": froc,
+        "predict": predict,
+        "summary": summary,
+        "verify": verify,
+    }
     for name, command in named.items():
         added = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY)
         command.add_arguments(added)

@@ -99,8 +99,33 @@ def find_lung_region(volume_hu: NDArray[np.int16], geometry: Geometry, name: str
         _log.warning("%s: no lungs found: the whole body is searched", name)
         whole = _filled(_in_cells(body))
         return LungRegion(whole if whole.any() else ~whole, cell_zyx)
-    cells = _in_cells(lungs)
-    cell_mm = spacing_zyx_mm * _CELL
+    return _closed_and_widened(_in_cells(lungs), geometry)
+
+
+def region_of_lungs(is_lung: NDArray[np.bool_], geometry: Geometry) -> LungRegion:
+    """Give the region where nodules can be, from a mask of the lungs.
+
+    Parameters
+    ----------
+    is_lung
+        Whether each voxel of the scan is in the lungs, bool of shape (slices, rows, columns).
+    geometry
+        The geometry of the scan.
+
+    Returns
+    -------
+    region
+        The lungs, closed and widened as `find_lung_region` does it.
+    """
+    for axis, size in enumerate(coarse_steps_zyx(geometry) * _CELL):
+        starts = np.arange(0, is_lung.shape[axis], size)
+        is_lung = np.logical_or.reduceat(is_lung, starts, axis)
+    return _closed_and_widened(is_lung, geometry)
+
+
+def _closed_and_widened(cells: NDArray[np.bool_], geometry: Geometry) -> LungRegion:
+    cell_zyx = coarse_steps_zyx(geometry) * _CELL
+    cell_mm = cell_zyx * geometry.spacing_xyz_mm[::-1]
     wide = ndimage.distance_transform_edt(~cells, cell_mm) <= _CLOSING_MM
     # The scan's edges are repeated, because the erosion must not begin at them.
     padded = np.pad(wide, 1, mode="edge")

@@ -57,6 +57,40 @@ def list_series(folder: Path, paths: Iterable[Path]) -> list[Scan]:
     ValueError
         If a file cannot be read, or a slice does not fit its series.
     """
+    slices_of, others = group_slices(paths)
+    for kind, files in others.items():
+        shown = ", ".join(str(path.relative_to(folder)) for path in files[:_NAMED_FILES])
+        more = ", ..." if len(files) > _NAMED_FILES else ""
+        _LOG.warning(
+            "%s: Expected slices of a CT. Received: %d DICOM files of %s, passed over (%s%s)",
+            *(folder, len(files), kind, shown, more),
+        )
+    return [join_slices(folder, slices) for slices in slices_of.values()]
+
+
+def group_slices(
+    paths: Iterable[Path],
+) -> tuple[dict[str, list[Slice]], dict[str, list[Path]]]:
+    """Read which CT slices DICOM files have, and group them by series.
+
+    Parameters
+    ----------
+    paths
+        The paths of the DICOM files.
+
+    Returns
+    -------
+    slices_of
+        The slices of each SeriesInstanceUID, in the order of these UIDs.
+    others
+        The files that have no CT slices, by what they have, as
+        `nodules.scans.dicom_file.read_slices_of` says it.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read.
+    """
     slices_of: dict[str, list[Slice]] = defaultdict(list)
     others: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
@@ -66,14 +100,7 @@ def list_series(folder: Path, paths: Iterable[Path]) -> list[Scan]:
             continue
         for one in found:
             slices_of[one.seriesuid].append(one)
-    for kind, files in sorted(others.items()):
-        shown = ", ".join(str(path.relative_to(folder)) for path in files[:_NAMED_FILES])
-        more = ", ..." if len(files) > _NAMED_FILES else ""
-        _LOG.warning(
-            "%s: Expected slices of a CT. Received: %d DICOM files of %s, passed over (%s%s)",
-            *(folder, len(files), kind, shown, more),
-        )
-    return [_series(folder, uid, _once(slices)) for uid, slices in sorted(slices_of.items())]
+    return dict(sorted(slices_of.items())), dict(sorted(others.items()))
 
 
 def read_series(scan: Scan, z_indices: Sequence[int]) -> NDArray[np.generic]:
@@ -116,7 +143,28 @@ def _content(one: Slice) -> tuple[object, ...]:
     return one.belongs_to, one.shape, one.spacing_yx_mm, one.orientation, one.position_mm
 
 
-def _series(folder: Path, uid: str, slices: list[Slice]) -> Scan:
+def join_slices(folder: Path, slices: list[Slice]) -> Scan:
+    """Join the slices of one series into a scan.
+
+    Parameters
+    ----------
+    folder
+        The folder whose scans are listed.
+    slices
+        The slices, from `group_slices`.
+
+    Returns
+    -------
+    scan
+        The scan.
+
+    Raises
+    ------
+    ValueError
+        If a slice does not fit its series.
+    """
+    slices = _once(slices)
+    uid = slices[0].seriesuid
     _refuse_odd_ones(uid, slices)
     row, column = np.reshape(slices[0].orientation, (2, 3))
     normal = np.cross(row, column)

@@ -76,6 +76,32 @@ def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
     ValueError
         In the same cases as `list_folder`, except that there may be no scan.
     """
+    volumes, dicom = sort_files(folder, taken)
+    return sort_scans([*volumes, *list_series(folder, dicom)], folder)
+
+
+def sort_files(folder: Path, taken: Sequence[Path] = ()) -> tuple[list[Scan], list[Path]]:
+    """Sort the files below a folder into volumes, DICOM files and others.
+
+    Parameters
+    ----------
+    folder, taken
+        The same arguments as for `find_scans`. A warning names files that may be scans of a kind
+        that is not read.
+
+    Returns
+    -------
+    volumes
+        The scans in MetaImage, NIfTI or NRRD.
+    dicom
+        The paths of the DICOM files.
+
+    Raises
+    ------
+    ValueError
+        If a header is malformed or disagrees with its voxels, or a file beside DICOM files is cut
+        short.
+    """
     files = list(walk(folder))
     volumes = {path: volume_scan(folder, path) for path in files if volume_ending(path)}
     refuse_swapped({path: scan.path for path, scan in volumes.items()}, folder)
@@ -86,7 +112,6 @@ def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
         if path not in read:
             (dicom if is_dicom(path) else others).append(path)
     _refuse_cut_short(dicom, others)
-    scans = sort_scans([*volumes.values(), *list_series(folder, dicom)], folder)
     unread = [p for p in others if p.name.lower().endswith(_UNREAD) and MASKS not in p.name]
     if unread:
         shown = ", ".join(str(path.relative_to(folder)) for path in unread[:_NAMED_FILES])
@@ -95,7 +120,7 @@ def find_scans(folder: Path, taken: Sequence[Path] = ()) -> list[Scan]:
             "are not read (%s%s)",
             *(folder, len(unread), shown, ", ..." if len(unread) > _NAMED_FILES else ""),
         )
-    return scans
+    return list(volumes.values()), dicom
 
 
 def walk(folder: Path) -> Iterator[Path]:

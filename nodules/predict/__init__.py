@@ -1,0 +1,1 @@
+"""Searches scans of one's own with trained networks, without a pipeline."""

@@ -1,0 +1,1 @@
+"""Writes findings in the formats of other programs."""
