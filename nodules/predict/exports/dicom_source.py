@@ -50,6 +50,9 @@ def read_images(found: Found) -> list[Dataset]:
             for keyword in _MUST_BE_THERE:
                 if keyword not in image:
                     setattr(image, keyword, None)
+            # Some scanners write it empty, which what refers to the image must not.
+            if not image.get("LossyImageCompression", "00"):
+                del image.LossyImageCompression
             images.append(image)
     return images
 

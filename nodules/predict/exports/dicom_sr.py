@@ -56,7 +56,6 @@ def write(path: Path, found: Found) -> None:
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
         imaging_measurements=[_group(found, images[0], row) for row in range(len(found.findings))],
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=images,
     )
     document = hd.sr.Comprehensive3DSR(
         evidence=images,
@@ -66,6 +65,7 @@ def write(path: Path, found: Found) -> None:
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=MANUFACTURER,
+        is_complete=True,
     )
     document.ManufacturerModelName = MODEL
     document.SoftwareVersions = software_version()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-from nodules.predict.exports import grand_challenge, mask, slicer
 from nodules.predict.exports.found import Found
 from nodules.scans.scan import Scan
 
@@ -35,7 +35,7 @@ def refuse_without_highdicom(exports: tuple[str, ...]) -> None:
         If highdicom is needed and absent.
     """
     for name in exports:
-        if name in _OF_DICOM and importlib.util.find_spec("highdicom") is None:
+        if name in _OF_DICOM and find_spec("highdicom") is None:
             msg = (
                 f"--export {name}: Expected the package highdicom (pip install "
                 "'lung-nodules[dicom]'). Received: no such package"
@@ -79,18 +79,22 @@ def write_export(name: str, folder: Path, found: Found) -> None:
     found
         The findings. With none, DICOM objects are not written, because they cannot be empty.
     """
-    _writer(name)(folder / FILES[name], found)
+    with warnings.catch_warnings():
+        # highdicom warns of unusual values that it takes over from the images.
+        warnings.simplefilter("ignore")
+        _writer(name)(folder / FILES[name], found)
 
 
 def _writer(name: str) -> Callable[[Path, Found], None]:
-    if name in _OF_DICOM:
-        # Imported here, because highdicom is optional.
-        from nodules.predict.exports import dicom_seg, dicom_sr
-
-        return {"dicom-sr": dicom_sr.write, "dicom-seg": dicom_seg.write}[name]
-    writers = {
-        "nifti": mask.write,
-        "slicer": slicer.write,
-        "grand-challenge": grand_challenge.write,
-    }
-    return writers[name]
+    # Imported here, because highdicom is optional, and SimpleITK takes 130 MB.
+    if name == "dicom-sr":
+        from nodules.predict.exports.dicom_sr import write
+    elif name == "dicom-seg":
+        from nodules.predict.exports.dicom_seg import write
+    elif name == "nifti":
+        from nodules.predict.exports.mask import write
+    elif name == "slicer":
+        from nodules.predict.exports.slicer import write
+    else:
+        from nodules.predict.exports.grand_challenge import write
+    return write
