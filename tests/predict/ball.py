@@ -45,7 +45,8 @@ def chest(seriesuid: str, direction: tuple[float, ...] = IDENTITY, has_ball: boo
         share = np.clip((RADIUS_MM - apart_mm) / 1.6 + 0.5, 0, 1)
         hu = hu * (1 - share) + 60 * share
     hu += np.random.default_rng(3).normal(0, 8, hu.shape)
-    return Volume(seriesuid, geometry, np.rint(hu).astype(np.int16))
+    # As scanners do, so that stored numbers of 12 bits without a sign hold them.
+    return Volume(seriesuid, geometry, np.rint(np.maximum(hu, -1024)).astype(np.int16))
 
 
 BALL_MM = np.array([31.3, 12.9, -262.2])
