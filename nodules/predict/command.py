@@ -65,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probability(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1:
         msg = f"Expected a probability of 0..1. Received: {text}"
         raise argparse.ArgumentTypeError(msg)
@@ -87,6 +90,8 @@ def run(options: argparse.Namespace) -> None:
         that says why.
     """
     logging.basicConfig(format="warning: %(message)s")
+    # It warns of each new size of slices.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         outcomes = _predict(options)
     except (OSError, ValueError) as error:

@@ -66,16 +66,17 @@ def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, np.hypot(x - middle, y - middle)
 
 
-def _bright(size: tuple[int, ...], low: float, high: float) -> tuple[keras.KerasTensor, ...]:
+def _bright(size: tuple[int, ...]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """0 where it is as dark as lung, 1 where it is as bright as the ball."""
     hu = keras.Input(size, dtype="int16")
-    scaled = layers.Rescaling(1 / (high - low), -low / (high - low))(hu)
-    return hu, layers.ReLU(max_value=1.0)(scaled)
+    x = layers.Permute((2, 3, 1))(hu)
+    return hu, layers.ReLU(max_value=1.0)(layers.Rescaling(1 / 500, 600 / 500)(x))
 
 
 def classifier() -> keras.Model:
     """How much more bright there is within 4 pixels than in the ring about them."""
-    hu, x = _bright((1, _SIZE_PX, _SIZE_PX), -600, -100)
-    x = layers.Flatten()(layers.Permute((2, 3, 1))(x))
+    hu, x = _bright((1, _SIZE_PX, _SIZE_PX))
+    x = layers.Flatten()(x)
     head = layers.Dense(1, activation="sigmoid")
     model = keras.Model(hu, head(x))
     distance = _grid()[2]
@@ -87,7 +88,7 @@ def classifier() -> keras.Model:
 
 def localizer() -> keras.Model:
     """The centroid of what is bright within 8 pixels."""
-    hu, x = _bright((1, _SIZE_PX, _SIZE_PX), -600, -100)
+    hu, x = _bright((1, _SIZE_PX, _SIZE_PX))
     x_px, y_px, distance = _grid()
     x = layers.Flatten()(x)
     near = layers.Dense(_SIZE_PX**2)
@@ -103,9 +104,10 @@ def localizer() -> keras.Model:
 
 def reducer() -> keras.Model:
     """How bright the middle of the cube is."""
-    hu, x = _bright((_CUBE_PX,) * 3, -600, -100)
+    hu, x = _bright((_CUBE_PX,) * 3)
     head = layers.Dense(1)
     model = keras.Model(hu, head(layers.Flatten()(x)))
+    # The order of the axes does not matter for a ball.
     index = np.indices((_CUBE_PX,) * 3) - _CUBE_PX // 2
     inside = np.linalg.norm(index, axis=0) <= 2
     head.set_weights([12 * inside.reshape(-1, 1) / inside.sum(), np.array([-6.0])])
