@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from nodules.froc import command as froc
 from nodules.predict import command as predict
+from nodules.predict import export_onnx
 from nodules.report import command as summary
 from nodules.report import compare
 from nodules.sources import command as verify
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = {
         "compare": compare,
+        "export-onnx": export_onnx,
         "froc": froc,
         "predict": predict,
         "summary": summary,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -24,8 +25,8 @@ def test_help_names_every_command_and_imports_nothing_that_takes_long():
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for command in ("compare", "froc", "summary", "verify"):
-        assert f"\n    {command} " in done.stdout
+    for command in ("compare", "export-onnx", "froc", "predict", "summary", "verify"):
+        assert re.search(rf"^    {command}\s", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", [[], ["verify it"], ["froc"], ["summary", "a", "b"]])

@@ -1,0 +1,135 @@
+"""The DICOM objects: valid for dciodvfy, and the same values for dsrdump and highdicom."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from nodules.predict.exports.found import Found
+from nodules.predict.exports.kinds import FILES, write_export
+from nodules.predict.exports.mask import paint
+from nodules.predict.table import make_table
+from nodules.scans.read import list_scans
+from tests.predict.exports.found import (
+    DIAMETERS_MM,
+    NETWORKS,
+    POINTS_MM,
+    PROBABILITIES,
+    found_in,
+)
+from tests.scans.dicoms import VOLUME
+
+KINDS = ("dicom-sr", "dicom-seg")
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("objects")
+    found = found_in(folder / "series", "dicom")
+    for name in KINDS:
+        write_export(name, folder, found)
+    return {name: folder / FILES[name] for name in KINDS}
+
+
+def tool(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} absent: install Debian's {package} to check DICOM objects by it")
+    return path
+
+
+def check_by_dciodvfy(path: Path) -> None:
+    command = [tool("dciodvfy", "dicom3tools"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = (done.stdout + done.stderr).splitlines()
+    assert {"Comprehensive3DSR", "Segmentation"} & set(told)
+    assert [line for line in told if line.startswith("Error")] == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_dciodvfy_finds_no_error(objects, name):
+    check_by_dciodvfy(objects[name])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_objects_of_a_series_as_a_scanner_wrote_it_are_valid(real_data, tmp_path, name):
+    shutil.unpack_archive(real_data / "dicom/qin_lsc_0003_part.zip", tmp_path / "series")
+    (scan,) = list_scans(tmp_path / "series")
+    geometry = scan.header.geometry
+    marks = found_in(tmp_path / "small").findings
+    marks[["coordX", "coordY", "coordZ"]] = geometry.world_from_index(
+        [(100.3, 200.2, 3.1), (300.1, 220.7, 9.6), (310.4, 180.9, 16.2)]
+    )
+    write_export(name, tmp_path, Found(scan, make_table(marks, geometry, 0.0), NETWORKS))
+    check_by_dciodvfy(tmp_path / FILES[name])
+
+
+def test_dsrdump_shows_the_values(objects):
+    command = [tool("dsrdump", "dcmtk"), str(objects["dicom-sr"])]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    points = re.findall(r"SCOORD3D:.*POINT,,([-\d.]+)/([-\d.]+)/([-\d.]+)\)", text)
+    np.testing.assert_allclose(np.array(points, float), POINTS_MM, rtol=1e-6)
+    for name, unit, wanted in (
+        ("Diameter", "mm", DIAMETERS_MM),
+        ("Volume", "mm3", np.pi / 6 * np.array(DIAMETERS_MM) ** 3),
+        ("Certainty of Finding", "%", 100 * np.array(PROBABILITIES)),
+    ):
+        values = re.findall(rf'NUM:\(,,"{name}"\)="([-\d.]+)" \({unit},UCUM', text)
+        np.testing.assert_allclose(np.array(values, float), wanted, rtol=1e-8)
+
+
+def test_highdicom_reads_the_report_back(objects):
+    report = hd.sr.srread(objects["dicom-sr"])
+    image = dcmread(next((objects["dicom-sr"].parent / "series").iterdir()))
+    for keyword in ("PatientID", "StudyInstanceUID"):
+        assert report[keyword].value == image[keyword].value
+    assert report.SeriesInstanceUID != image.SeriesInstanceUID
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == [f"finding {k}" for k in (1, 2, 3)]
+    for group, point_mm, diameter_mm in zip(groups, POINTS_MM, DIAMETERS_MM, strict=True):
+        assert group.roi.graphic_type == hd.sr.GraphicTypeValues3D.POINT
+        assert group.roi.frame_of_reference_uid == image.FrameOfReferenceUID
+        np.testing.assert_allclose(group.roi.value[0], point_mm, rtol=1e-6)
+        assert group.get_measurements()[0].value == pytest.approx(diameter_mm)
+    evidence = report.CurrentRequestedProcedureEvidenceSequence
+    (study,) = [*evidence, *report.get("PertinentOtherEvidenceSequence", [])]
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == VOLUME.seriesuid
+    assert len(series.ReferencedSOPSequence) == len(VOLUME.voxels_hu)
+
+
+def test_highdicom_reads_the_segmentation_back(objects, tmp_path):
+    labels = paint(found_in(tmp_path / "scan", "dicom"))
+    segmentation = hd.seg.segread(objects["dicom-seg"])
+    # The last finding's ball is covered by that of the more probable one.
+    assert [segmentation.get_segment_description(k).segment_label for k in (1, 2)] == [
+        "finding 1",
+        "finding 2",
+    ]
+    assert segmentation.number_of_segments == 2
+    # By the images, in the order of the slices.
+    instances = [f"{VOLUME.seriesuid}.{z}" for z in range(len(VOLUME.voxels_hu))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        masks = segmentation.get_pixels_by_source_instance(
+            instances, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+        )
+    for k in (0, 1):
+        np.testing.assert_array_equal(masks[..., k], labels == k + 1)
+    frame = segmentation.PerFrameFunctionalGroupsSequence[0]
+    assert "PlanePositionSequence" in frame
+
+
+def test_without_findings_there_is_no_object(tmp_path):
+    found = found_in(tmp_path / "series", "dicom", count=0)
+    for name in KINDS:
+        write_export(name, tmp_path, found)
+    assert [path.name for path in tmp_path.iterdir()] == ["series"]
