@@ -78,7 +78,7 @@ class _Task(TaskOfScan):
     environment: tuple[tuple[str, str], ...]
     code: str = CODE
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give the networks, what they run on, and how scans are searched."""
         return (*self.searching.content(), self.detection, self.environment)
 

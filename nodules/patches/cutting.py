@@ -46,7 +46,7 @@ class CutTask(TaskOfScan):
     sampling: Sampling
     code: str = CODE
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give the sampling and the tables; see `nodules.scans.task.TaskOfScan`."""
         tables = (self.nodules, self.excluded, self.sample.patches)
         return (self.sampling, *(table.to_csv().encode() for table in tables))

@@ -57,7 +57,7 @@ class SearchTask(TaskOfScan):
     has_bar: bool
     code: str = CODE
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give the settings; see `nodules.scans.task.TaskOfScan`."""
         own = self.settings
         lungs = stamp(own.lungs) if own.lungs is not None else None

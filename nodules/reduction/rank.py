@@ -39,7 +39,7 @@ class _Task(TaskOfScan):
     environment: tuple[tuple[str, str], ...]
     code: str = CODE
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give the candidates, the network and what it runs on."""
         places = self.candidates[COORDINATES].to_csv().encode()
         return places, self.parts.tobytes(), self.shape, self.reducer.checksum, self.environment

@@ -31,7 +31,7 @@ class _Task(TaskOfScan):
     shape: CropShape
     code: str = CODE
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give the size of the crops and their centres."""
         return self.shape, self.centers[COORDINATES].to_csv().encode()
 

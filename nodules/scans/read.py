@@ -87,6 +87,19 @@ def list_named(path: Path, seriesuids: Collection[str]) -> list[Scan]:
         If there is no such archive or folder.
     ValueError
         For the same reasons as `list_scans`, and if one of the scans is absent.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((2, 2, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> volumes = [Volume(uid, geometry, np.zeros((3, 2, 2), np.int16)) for uid in ("1.1", "1.2")]
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     write_archive(archive, "subset0", volumes)
+    ...     [scan.seriesuid for scan in list_named(archive, {"1.2"})]
+    ['1.2']
     """
     scans = [scan for scan in list_scans(path.absolute()) if scan.seriesuid in seriesuids]
     if absent := sorted(set(seriesuids) - {scan.seriesuid for scan in scans}):
@@ -112,6 +125,18 @@ def read_volume(scan: Scan) -> NDArray[np.int16]:
     ------
     ValueError
         For the same reasons as `stream_slices`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from nodules.scans.geometry import Geometry
+    >>> from nodules.scans.write import Volume, write_archive
+    >>> geometry = Geometry((2, 2, 3), (0.7, 0.7, 2.5), (-160.0, -170.0, -300.0))
+    >>> with TemporaryDirectory() as name:
+    ...     archive = Path(name, "subset0.zip")
+    ...     write_archive(archive, "subset0", [Volume("1.2", geometry, np.ones((3, 2, 2)))])
+    ...     read_volume(list_scans(archive)[0]).shape
+    (3, 2, 2)
     """
     return read_slices(scan, range(scan.header.geometry.size_xyz[2]))
 

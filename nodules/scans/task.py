@@ -32,9 +32,9 @@ class TaskOfScan:
     def key(self) -> str:
         """The digest of everything that affects the result."""
         scan = self.scan
-        return digest(self.code, scan.seriesuid, scan.header, scan.checksum, *self.also_affects())
+        return digest(self.code, scan.seriesuid, scan.header, scan.checksum, *self._also_affects())
 
-    def also_affects(self) -> tuple[object, ...]:
+    def _also_affects(self) -> tuple[object, ...]:
         """Give what affects the result beside the scan and the code.
 
         Returns

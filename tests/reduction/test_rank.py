@@ -133,14 +133,17 @@ def test_both_tracks_are_ranked_each_scan_by_its_folds_reducer(project: Path, tm
     assert (both["probability_x"] == both["probability_y"]).all()
 
 
-def test_marks_do_not_depend_on_the_official_candidates(project: Path, tmp_path: Path):
-    # The last bits of a logit depend on how many crops are in its batch.
-    more = PLACES.assign(coordX=PLACES["coordX"] + 0.8, **{"class": 0})
-    for name, official in (("none", more[:0]), ("some", more)):
-        (tmp_path / name).mkdir()
-        rank(project, tmp_path / name, official, ["", "", ""])
-    none, some = ((tmp_path / name / "marks.csv").read_bytes() for name in ("none", "some"))
-    assert none == some
+def test_scores_of_a_part_do_not_depend_on_other_parts(project: Path, tmp_path: Path):
+    # The last bits of a logit depend on how many crops are in its batch: here, on one or several.
+    def score(rows: pd.DataFrame, parts: np.ndarray | None) -> np.ndarray:
+        return score_candidates(
+            *(project / "subset0.zip", rows, reducers(project), SHAPE, tmp_path / "out.csv"),
+            parts=parts,
+        )
+
+    alone = score(PLACES[:3], None)
+    parts = (np.arange(len(PLACES)) >= 3).astype(np.int64)
+    np.testing.assert_array_equal(score(PLACES, parts)[:3], alone)
 
 
 def test_scans_without_candidates_give_empty_tables(project: Path, tmp_path: Path):
