@@ -90,8 +90,6 @@ def run(options: argparse.Namespace) -> None:
         that says why.
     """
     logging.basicConfig(format="warning: %(message)s")
-    # It warns of each new size of slices.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         outcomes = _predict(options)
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ class SearchTask(TaskOfScan):
         See `nodules.scans.task.TaskOfScan`.
     settings
         What it is searched with.
+    path
+        What the user gave, which leads to the scan.
     others
         The series UIDs of the patient's other CT series.
     out
@@ -51,6 +54,7 @@ class SearchTask(TaskOfScan):
     """
 
     settings: Settings
+    path: Path
     others: tuple[str, ...]
     out: Path
     threads: int
@@ -171,6 +175,8 @@ def run_task(task: SearchTask) -> Outcome:
     own = dict(task.settings.environment)
     # Operations of several slices run side by side, each of them still in one thread.
     prepare_process({**own, "TF_NUM_INTEROP_THREADS": str(task.threads)})
+    # It warns of each new size of slices.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         return Outcome(task.out, _search_and_write(task))
     except (OSError, ValueError) as error:
@@ -200,7 +206,8 @@ def _record(task: SearchTask, found: Found, files: list[str]) -> dict[str, Any]:
     geometry = {name: _plain(value) for name, value in asdict(scan.header.geometry).items()}
     rows: list[dict[str, Any]] = found.findings.to_dict("records")
     return {
-        "scan": {"seriesuid": scan.seriesuid, "source": scan.source, "kind": scan.kind, **geometry},
+        "path": str(task.path),
+        "scan": {"seriesuid": scan.seriesuid, "member": scan.member, "kind": scan.kind, **geometry},
         "other_series": list(task.others),
         "networks": settings.networks(),
         "params": settings.params,

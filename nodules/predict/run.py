@@ -63,15 +63,17 @@ def predict(
             for patient, folder in zip(patients, folders, strict=True)
             if patient.chosen.scan is None
         ]
-        tasks = _tasks(patients, folders, settings)
+        tasks = _tasks(path, patients, folders, settings)
         done = [task for task in tasks if is_done(task)]
         outcomes += [Outcome(task.out, -1, is_kept=True) for task in done]
         outcomes += _run([task for task in tasks if task not in done], len(tasks), workers)
-    return sorted(outcomes, key=lambda outcome: outcome.out)
+    # What was unpacked is gone when the user reads it.
+    told = [replace(one, fault=one.fault.replace(str(place), str(path))) for one in outcomes]
+    return sorted(told, key=lambda outcome: outcome.out)
 
 
 def _tasks(
-    patients: Sequence[Patient], folders: Sequence[Path], settings: Settings
+    path: Path, patients: Sequence[Patient], folders: Sequence[Path], settings: Settings
 ) -> list[SearchTask]:
     tasks = []
     for patient, folder in zip(patients, folders, strict=True):
@@ -81,6 +83,7 @@ def _tasks(
                 SearchTask(
                     scan=patient.chosen.scan,
                     settings=settings,
+                    path=path,
                     others=patient.others,
                     out=folder,
                     threads=1,

@@ -43,7 +43,11 @@ def unpacked(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="nodules-") as name:
         folder = Path(name, path.stem)
         folder.mkdir()
-        yield folder if _unpack(path, folder) else path
+        try:
+            yield folder if _unpack(path, folder) else path
+        except ValueError as error:
+            # The folder is gone when the user reads it.
+            raise ValueError(str(error).replace(str(folder), str(path))) from error
 
 
 def _unpack(path: Path, folder: Path) -> bool:

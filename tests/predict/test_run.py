@@ -17,10 +17,12 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from nodules.luna16.rules import COORDINATES
+from nodules.predict.exports.kinds import FILES
 from nodules.predict.run import predict
 from nodules.predict.table import BAND, COLUMNS
 from nodules.reading import read_json
 from nodules.scans.geometry import IDENTITY
+from nodules.scans.read import list_scans, read_volume
 from nodules.scans.write import write_archive
 from tests.predict.ball import BALL_MM, DIAMETER_PX, ONE, chest, itk_image, settings_of
 from tests.scans.dicoms import write_series
@@ -193,6 +195,8 @@ def test_a_zip_of_dicom_is_searched_and_kept(models: Path, tmp_path: Path):
     zipped = found(tmp_path / "case.zip", tmp_path / "zipped", models)
     loose = found(tmp_path / "series", tmp_path / "loose", models)
     pd.testing.assert_frame_equal(zipped, loose, check_exact=True)
+    record = read_json(tmp_path / "zipped/findings.json", "the record")
+    assert record["path"] == str(tmp_path / "case.zip")
     (again,) = predict(tmp_path / "case.zip", tmp_path / "zipped", settings_of(models), ONE)
     assert again.is_kept
 
@@ -204,3 +208,20 @@ def test_what_is_no_chest_in_hu_is_refused(models: Path, tmp_path: Path):
     (outcome,) = predict(path, out, settings_of(models), ONE)
     assert "Expected a plausible CT of a chest in HU" in outcome.fault
     assert not out.exists()
+
+
+def test_a_real_series_is_searched_as_a_scanner_wrote_it(real_data, models: Path, tmp_path: Path):
+    path, out = real_data / "dicom/qin_lsc_0003_part.zip", tmp_path / "out"
+    table = found(path, out, models, threshold=0.9, exports=tuple(FILES))
+    assert 0 < len(table) <= 100
+    record = read_json(out / "findings.json", "the record")
+    assert record["files"] == sorted(["findings.csv", *FILES.values()])
+    # What the networks made by hand find is bright, and inside of the scan.
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "series")
+    (scan,) = list_scans(tmp_path / "series")
+    assert record["scan"]["seriesuid"] == scan.seriesuid
+    index_xyz = scan.header.geometry.index_from_world(table[COORDINATES].to_numpy(np.float64))
+    x, y, z = np.floor(index_xyz + 0.5).astype(int).T
+    assert (z == table["slice"]).all()
+    assert np.median(read_volume(scan)[z, y, x]) > -600

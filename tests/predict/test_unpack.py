@@ -34,6 +34,12 @@ def test_a_series_is_read_from_a_zip_which_leaves_nothing(tmp_path: Path):
     assert stamps[0] == stamps[1]
 
 
+def test_errors_name_the_zip(tmp_path: Path):
+    path = zipped(tmp_path / "a.zip", {"x/a.dcm": bytes(200)})
+    with pytest.raises(ValueError, match=rf"^{path}/x/a\.dcm: Expected "), unpacked(path) as place:
+        find_series(place)
+
+
 def test_archives_and_what_is_no_zip_are_left_where_they_are(tmp_path: Path):
     write_archive(tmp_path / "subset0.zip", "subset0", [VOLUME])
     for path in (tmp_path / "subset0.zip", tmp_path, tmp_path / "scan.mha"):
