@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nodules.predict.results import Outcome
+    from nodules.predict.results import ScanOutcome
 
 SUMMARY = "Search scans of your own for nodules, with trained networks."
 # The names of nodules.predict.exports.kinds, which takes long to import.
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
         sys.exit("\n".join(faults))
 
 
-def _predict(options: argparse.Namespace) -> list[Outcome]:
+def _predict(options: argparse.Namespace) -> list[ScanOutcome]:
     from nodules.jobs.workers import Workers
     from nodules.params.file import load_params
     from nodules.predict.exports.kinds import refuse_without_highdicom

@@ -70,7 +70,7 @@ class SearchTask(TaskOfScan):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScanOutcome:
     """What became of a task.
 
     Parameters
@@ -139,7 +139,7 @@ def refuse_foreign(out: Path) -> None:
         raise ValueError(msg)
 
 
-def run_tasks(tasks: Sequence[SearchTask], workers: Workers) -> Iterator[Outcome]:
+def run_tasks(tasks: Sequence[SearchTask], workers: Workers) -> Iterator[ScanOutcome]:
     """Do tasks at the same time.
 
     Parameters
@@ -157,7 +157,7 @@ def run_tasks(tasks: Sequence[SearchTask], workers: Workers) -> Iterator[Outcome
     yield from run_unordered(run_task, tasks, workers)
 
 
-def run_task(task: SearchTask) -> Outcome:
+def run_task(task: SearchTask) -> ScanOutcome:
     """Search a scan and write its results.
 
     Parameters
@@ -178,9 +178,9 @@ def run_task(task: SearchTask) -> Outcome:
     # It warns of each new size of slices.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        return Outcome(task.out, _search_and_write(task))
+        return ScanOutcome(task.out, _search_and_write(task))
     except (OSError, ValueError) as error:
-        return Outcome(task.out, -1, " ".join(str(error).split()))
+        return ScanOutcome(task.out, -1, " ".join(str(error).split()))
 
 
 def _search_and_write(task: SearchTask) -> int:

@@ -12,14 +12,14 @@ from tqdm import tqdm
 from nodules.jobs.workers import Workers, share_scans
 from nodules.predict.exports.kinds import refuse_other_source
 from nodules.predict.find import Patient, choose_series, find_series
-from nodules.predict.results import Outcome, SearchTask, is_done, refuse_foreign, run_tasks
+from nodules.predict.results import ScanOutcome, SearchTask, is_done, refuse_foreign, run_tasks
 from nodules.predict.settings import Settings
 from nodules.predict.unpack import unpacked
 
 
 def predict(
     path: Path, out: Path, settings: Settings, workers: Workers, seriesuid: str | None = None
-) -> list[Outcome]:
+) -> list[ScanOutcome]:
     """Search all scans that a path leads to.
 
     Parameters
@@ -59,13 +59,13 @@ def predict(
         for folder in folders:
             refuse_foreign(folder)
         outcomes = [
-            Outcome(folder, -1, patient.chosen.fault)
+            ScanOutcome(folder, -1, patient.chosen.fault)
             for patient, folder in zip(patients, folders, strict=True)
             if patient.chosen.scan is None
         ]
         tasks = _tasks(path, patients, folders, settings)
         done = [task for task in tasks if is_done(task)]
-        outcomes += [Outcome(task.out, -1, is_kept=True) for task in done]
+        outcomes += [ScanOutcome(task.out, -1, is_kept=True) for task in done]
         outcomes += _run([task for task in tasks if task not in done], len(tasks), workers)
     # What was unpacked is gone when the user reads it.
     told = [replace(one, fault=one.fault.replace(str(place), str(path))) for one in outcomes]
@@ -93,7 +93,7 @@ def _tasks(
     return tasks
 
 
-def _run(tasks: Sequence[SearchTask], total: int, workers: Workers) -> list[Outcome]:
+def _run(tasks: Sequence[SearchTask], total: int, workers: Workers) -> list[ScanOutcome]:
     """Search scans, the largest first, by as many processes as are worth it and their threads."""
     shared = share_scans(workers, len(tasks))
     threads = 1
