@@ -21,13 +21,16 @@ from nodules.predict.exports.kinds import refuse_other_source, write_export
 from nodules.predict.search import search
 from nodules.predict.settings import Settings
 from nodules.reading import read_json
+from nodules.report.page.scan import write_scan_page
 from nodules.scans.plausible import check_plausible, sample_indices
 from nodules.scans.read import read_volume
 from nodules.scans.scan import stamp
 from nodules.scans.task import TaskOfScan
 
 CODE = code_digest(__name__)
-TABLE, RECORD = "findings.csv", "findings.json"
+TABLE, RECORD, PAGE = "findings.csv", "findings.json", "report.html"
+# What the page tells of the record.
+_ABOUT = ("path", "networks", "threshold", "params", "versions", "intended_use")
 _PACKAGES = ("lung-nodules", "keras", "tensorflow", "numpy", "scipy")
 
 
@@ -196,12 +199,22 @@ def _search_and_write(task: SearchTask) -> int:
         write_csv(folder / TABLE, findings)
         for name in settings.exports:
             write_export(name, folder, found)
+        record = _record(task, found)
+        write_scan_page(
+            folder / PAGE,
+            volume_hu=volume_hu,
+            geometry=scan.header.geometry,
+            seriesuid=scan.seriesuid,
+            findings=findings,
+            annotated=None,
+            about={key: record[key] for key in _ABOUT},
+        )
         files = sorted(path.name for path in folder.iterdir())
-        write_json(folder / RECORD, _record(task, found, files))
+        write_json(folder / RECORD, {**record, "files": files})
     return len(findings)
 
 
-def _record(task: SearchTask, found: Found, files: list[str]) -> dict[str, Any]:
+def _record(task: SearchTask, found: Found) -> dict[str, Any]:
     settings, scan = task.settings, task.scan
     geometry = {name: _plain(value) for name, value in asdict(scan.header.geometry).items()}
     rows: list[dict[str, Any]] = found.findings.to_dict("records")
@@ -215,7 +228,6 @@ def _record(task: SearchTask, found: Found, files: list[str]) -> dict[str, Any]:
         "lungs": str(settings.lungs) if settings.lungs is not None else None,
         "versions": _versions(),
         "findings": rows,
-        "files": files,
         "made_from": task.key,
         "intended_use": "Research. The findings and size bands are no diagnosis.",
     }

@@ -42,6 +42,7 @@ def test_a_scan_in_input_gives_points_in_output(models: Path, tmp_path: Path):
         "findings.csv",
         "findings.json",
         "nodule-locations.json",
+        "report.html",
     ]
 
 

@@ -58,7 +58,11 @@ def test_the_same_scan_gives_the_same_rows_in_every_format(models: Path, tmp_pat
     for kind in ("mhd", "mha", "nii.gz", "nrrd", "dicom"):
         out = tmp_path / f"{kind} out"
         tables[kind] = found(write(tmp_path / kind, kind), out, models)
-        assert sorted(p.name for p in out.iterdir()) == ["findings.csv", "findings.json"]
+        names = ["findings.csv", "findings.json", "report.html"]
+        assert sorted(path.name for path in out.iterdir()) == names
+        page = (out / "report.html").read_text(encoding="utf-8")
+        assert UID in page
+        assert f"{tables[kind]['diameter_mm'].iloc[0]:.1f}" in page
     first = tables["mhd"]
     assert list(first) == COLUMNS
     for table in tables.values():
@@ -123,7 +127,7 @@ def test_no_finding_gives_a_valid_empty_table(models: Path, tmp_path: Path):
     record = read_json(tmp_path / "out/findings.json", "the record")
     assert record["findings"] == []
     assert record["files"] == sorted(
-        ["findings.csv", "findings.nii.gz", "findings.mrk.json", "nodule-locations.json"]
+        ["findings.csv", *(FILES[name] for name in exports), "report.html"]
     )
 
 
@@ -215,7 +219,7 @@ def test_a_real_series_is_searched_as_a_scanner_wrote_it(real_data, models: Path
     table = found(path, out, models, threshold=0.9, exports=tuple(FILES))
     assert 0 < len(table) <= 100
     record = read_json(out / "findings.json", "the record")
-    assert record["files"] == sorted(["findings.csv", *FILES.values()])
+    assert record["files"] == sorted(["findings.csv", "report.html", *FILES.values()])
     # What the networks made by hand find is bright, and inside of the scan.
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "series")
