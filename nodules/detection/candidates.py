@@ -60,7 +60,8 @@ def find_discs(
     threshold
         A local maximum of the score is a candidate if it is at or above this threshold.
     through
-        Does the slices: `map`, or a function like it that does several at a time.
+        Does the slices and the parts of the localizer's work: `map`, or a function like it that
+        does several at a time.
 
     Returns
     -------
@@ -75,10 +76,13 @@ def find_discs(
     diameter_px = np.empty(len(scores))
     patch_bytes = volume_hu.itemsize * grid.shape.depth * grid.shape.size_px**2
     at_once = min(_LOCALIZED_AT_ONCE, _LOCALIZED_BYTES // patch_bytes)
-    for start in range(0, len(scores), at_once):
-        some = slice(start, start + at_once)
+    parts = [slice(start, start + at_once) for start in range(0, len(scores), at_once)]
+
+    def locate(some: slice) -> NDArray[np.float64]:
         slices = ((z, volume_hu[z]) for z in needed_slices(grid, centers_xyz[some]))
-        outputs = localize(cut_patches(slices, grid, centers_xyz[some])).astype(np.float64)
+        return localize(cut_patches(slices, grid, centers_xyz[some])).astype(np.float64)
+
+    for some, outputs in zip(parts, through(locate, parts), strict=True):
         index_xyz[some, :2] += outputs[:, :2] - (grid.shape.size_px - 1) / 2
         diameter_px[some] = outputs[:, 2]
     spacing_xyz_mm = np.asarray(grid.geometry.spacing_xyz_mm)

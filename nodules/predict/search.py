@@ -81,7 +81,8 @@ def _through(threads: int, label: str | None, total: int) -> Iterator[Callable[.
 
         def through(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             for result in pool.map(function, items):
-                bar.update()
+                # What comes after the slices is not counted.
+                bar.update(bar.n < total)
                 yield result
 
         yield through

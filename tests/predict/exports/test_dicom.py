@@ -10,6 +10,7 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+import pandas as pd
 import pytest
 from pydicom import dcmread
 
@@ -17,6 +18,7 @@ from nodules.predict.exports.found import Found
 from nodules.predict.exports.kinds import FILES, write_export
 from nodules.predict.exports.mask import paint
 from nodules.predict.table import make_table
+from nodules.reduction.marks import MARK_COLUMNS
 from nodules.scans.read import list_scans
 from tests.predict.exports.found import (
     DIAMETERS_MM,
@@ -25,7 +27,8 @@ from tests.predict.exports.found import (
     PROBABILITIES,
     found_in,
 )
-from tests.scans.dicoms import VOLUME
+from tests.scans.dicoms import VOLUME, write_series
+from tests.small_luna import noise
 
 KINDS = ("dicom-sr", "dicom-seg")
 
@@ -133,3 +136,29 @@ def test_without_findings_there_is_no_object(tmp_path):
     for name in KINDS:
         write_export(name, tmp_path, found)
     assert [path.name for path in tmp_path.iterdir()] == ["series"]
+
+
+def test_balls_of_a_coronal_series_are_on_its_own_slices(tmp_path):
+    # Columns along x, rows along -z, slices along y.
+    direction = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.0)
+    volume = noise("1.2.8", (30, 26, 9), direction, seed=4)
+    write_series(tmp_path / "series", volume)
+    (scan,) = list_scans(tmp_path / "series")
+    center_mm = volume.geometry.world_from_index((11.2, 17.3, 4.1))
+    row = ("1.2.8", *center_mm, 0.9, 5.0)
+    marks = pd.DataFrame([row], columns=MARK_COLUMNS).astype({"seriesuid": "str"})
+    found = Found(scan, make_table(marks, scan.header.geometry, 0.0), NETWORKS)
+    write_export("dicom-seg", tmp_path, found)
+    segmentation = hd.seg.segread(tmp_path / FILES["dicom-seg"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (mask,) = segmentation.get_pixels_by_source_instance(
+            [f"1.2.8.{z}" for z in range(9)],
+            ignore_spatial_locations=True,
+            assert_missing_frames_are_empty=True,
+        ).transpose(3, 0, 1, 2)
+    index_xyz = np.argwhere(mask)[:, ::-1]
+    off_mm = volume.geometry.world_from_index(index_xyz) - center_mm
+    assert len(index_xyz) > 20
+    assert np.linalg.norm(off_mm, axis=1).max() <= 2.5
+    assert np.abs(off_mm.mean(axis=0)).max() < 0.5
