@@ -3,7 +3,7 @@
 #   docker build --tag nodules .
 #   docker run --rm --network none --volume SCAN:/input:ro --volume RESULTS:/output nodules
 #
-# The networks are those of models/, with models/params.yaml (see docs/how-to/predict.md).
+# The networks are those that ship with the package (see docs/how-to/predict.md).
 FROM python:3.13-slim
 
 COPY requirements.lock /tmp/
@@ -13,8 +13,7 @@ COPY pyproject.toml README.md LICENSE /tmp/nodules/
 COPY nodules /tmp/nodules/nodules
 RUN pip install --no-cache-dir --constraint /tmp/constraints.txt /tmp/nodules \
     && rm -r /tmp/nodules /tmp/requirements.lock /tmp/constraints.txt
-COPY models/classifier.keras models/localizer.keras models/reducer.keras models/params.yaml /opt/models/
 
 RUN useradd --create-home user && mkdir /input /output && chown user /output
 USER user
-ENTRYPOINT ["python", "-m", "nodules.predict.container", "--models", "/opt/models"]
+ENTRYPOINT ["python", "-m", "nodules.predict.container"]

@@ -41,8 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models",
         type=Path,
-        required=True,
-        help="the folder with classifier.keras, localizer.keras and reducer.keras",
+        help="the folder with the three files .keras (the networks that ship)",
     )
     parser.add_argument(
         "--params", type=Path, help="the parameters of the networks (MODELS/params.yaml)"
@@ -114,15 +113,15 @@ def _predict(options: argparse.Namespace) -> list[ScanOutcome]:
     from nodules.predict.exports.kinds import refuse_without_highdicom
     from nodules.predict.run import predict
     from nodules.predict.settings import make_settings
+    from nodules.shipped.folder import shipped_folder
 
     exports = tuple(dict.fromkeys(options.export))
     refuse_without_highdicom(exports)
-    params_file = options.params or options.models / "params.yaml"
+    models = (options.models or shipped_folder()).absolute()
+    params_file = options.params or models / "params.yaml"
     params = load_params(params_file)
     lungs = options.lungs.absolute() if options.lungs else None
-    settings = make_settings(
-        options.models.absolute(), params, params_file, options.threshold, lungs, exports
-    )
+    settings = make_settings(models, params, params_file, options.threshold, lungs, exports)
     workers = Workers(**params.parallel.model_dump())
     return predict(
         options.path.absolute(), options.out.absolute(), settings, workers, options.series

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--input", type=Path, default=Path("/input"), help="folder of the scan")
     parser.add_argument("--output", type=Path, default=Path("/output"), help="folder for results")
-    parser.add_argument("--models", type=Path, required=True, help="folder of the networks")
+    parser.add_argument("--models", type=Path, help="folder of the networks (those that ship)")
     options = parser.parse_args(arguments)
     images = options.input / _IMAGES
     scans = images if images.is_dir() else options.input
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = Path(name, "found")
         search = argparse.ArgumentParser()
         command.add_arguments(search)
-        words = [scans, "--out", found, "--models", options.models, "--export", "grand-challenge"]
+        words = [scans, "--out", found, "--export", "grand-challenge"]
+        words += ["--models", options.models] if options.models else []
         command.run(search.parse_args([*map(str, words)]))
         files = sorted(path for path in found.iterdir() if path.is_file())
         if not files:

@@ -40,6 +40,11 @@ def write(path: Path, found: Found) -> None:
         return
     # From the axes of the world back to those of the images.
     labels = paint(found).transpose(np.argsort(found.scan.header.axes_zyx))
+    images = read_images(found)
+    if len(images) == 1 and len(labels) > 1:
+        # From the order of the slices to that of the frames.
+        frames = [int(one.instance.rpartition(" ")[2]) for one in found.scan.slices]
+        labels = labels[np.argsort(frames)]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=MODEL, family=_AI, version=f"{software_version()}; {networks_version(found)}"
     )
@@ -62,7 +67,7 @@ def write(path: Path, found: Found) -> None:
     number_of = np.zeros(len(found.findings) + 1, np.uint8)
     number_of[np.add(shown, 1)] = np.arange(1, len(shown) + 1)
     hd.seg.Segmentation(
-        source_images=read_images(found),
+        source_images=images,
         pixel_array=number_of[labels],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,

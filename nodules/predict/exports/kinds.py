@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nodules.predict.exports.found import Found
+from nodules.reading import tell
 from nodules.scans.scan import Scan
 
 # By the name of each format: the file that it writes.
@@ -78,11 +79,26 @@ def write_export(name: str, folder: Path, found: Found) -> None:
         The folder to write to.
     found
         The findings. With none, DICOM objects are not written, because they cannot be empty.
+
+    Raises
+    ------
+    ValueError
+        If the images have tags that a DICOM object cannot refer to.
     """
     with warnings.catch_warnings():
         # highdicom warns of unusual values that it takes over from the images.
         warnings.simplefilter("ignore")
-        _writer(name)(folder / FILES[name], found)
+        try:
+            _writer(name)(folder / FILES[name], found)
+        except Exception as error:
+            # Unusual tags of the images make highdicom raise errors of any kind.
+            if name not in _OF_DICOM:
+                raise
+            msg = (
+                f"{found.scan.source}: Expected images that --export {name} can refer to. "
+                f"Received: {type(error).__name__} ({tell(error)})"
+            )
+            raise ValueError(msg) from error
 
 
 def _writer(name: str) -> Callable[[Path, Found], None]:

@@ -19,7 +19,7 @@ from nodules.predict.exports.kinds import FILES, write_export
 from nodules.predict.exports.mask import paint
 from nodules.predict.table import make_table
 from nodules.reduction.marks import MARK_COLUMNS
-from nodules.scans.read import list_scans
+from nodules.scans.read import list_scans, read_volume
 from tests.predict.exports.found import (
     DIAMETERS_MM,
     NETWORKS,
@@ -28,6 +28,7 @@ from tests.predict.exports.found import (
     found_in,
 )
 from tests.scans.dicoms import VOLUME, write_series
+from tests.scans.test_dicom_series import enhanced
 from tests.small_luna import noise
 
 KINDS = ("dicom-sr", "dicom-seg")
@@ -162,3 +163,34 @@ def test_balls_of_a_coronal_series_are_on_its_own_slices(tmp_path):
     assert len(index_xyz) > 20
     assert np.linalg.norm(off_mm, axis=1).max() <= 2.5
     assert np.abs(off_mm.mean(axis=0)).max() < 0.5
+
+
+def test_balls_of_a_multi_frame_file_are_on_its_frames(tmp_path):
+    # Frames that go down where the slices go up.
+    found = found_in(tmp_path / "loose", "dicom")
+    made = enhanced(VOLUME)
+    made.PerFrameFunctionalGroupsSequence = made.PerFrameFunctionalGroupsSequence[::-1]
+    frames = np.frombuffer(made.PixelData, "<i2").reshape(VOLUME.voxels_hu.shape)
+    made.PixelData = frames[::-1].tobytes()
+    (tmp_path / "series").mkdir()
+    made.save_as(tmp_path / "series/one.dcm", enforce_file_format=True)
+    (scan,) = list_scans(tmp_path / "series")
+    np.testing.assert_array_equal(read_volume(scan), VOLUME.voxels_hu)
+    write_export("dicom-seg", tmp_path, Found(scan, found.findings, NETWORKS))
+    segmentation = hd.seg.segread(tmp_path / FILES["dicom-seg"])
+    volume = segmentation.get_volume(combine_segments=True)
+    index_kji = np.array([np.argwhere(volume.array == k).mean(axis=0) for k in (1, 2)])
+    centers_mm = volume.map_indices_to_reference(index_kji)
+    spacing_mm = np.array(VOLUME.geometry.spacing_xyz_mm)
+    assert (np.abs(centers_mm - POINTS_MM[:2]) < spacing_mm / 2).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_images_that_no_object_can_refer_to_end_in_one_line(tmp_path, name):
+    write_series(tmp_path / "series", change=lambda tags, z: delattr(tags, "FrameOfReferenceUID"))
+    (scan,) = list_scans(tmp_path / "series")
+    found = Found(scan, found_in(tmp_path / "loose").findings, NETWORKS)
+    with pytest.raises(
+        ValueError, match=rf"series: Expected images that --export {name} can refer"
+    ):
+        write_export(name, tmp_path, found)
