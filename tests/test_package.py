@@ -96,8 +96,8 @@ def test_the_installed_package_is_what_is_imported(installed: Path, tmp_path: Pa
 def test_the_command_works(installed: Path, tmp_path: Path):
     helped = run(tmp_path, installed / "nodules", "--help").stdout
     assert helped.startswith("usage: nodules ")
-    told = re.findall(r"^    (\w+) ", helped, re.MULTILINE)
-    assert told == ["compare", "froc", "summary", "verify"]
+    told = re.findall(r"^    ([\w-]+)\s", helped, re.MULTILINE)
+    assert told == ["compare", "export-onnx", "froc", "predict", "summary", "verify"]
     write(tmp_path / "run")
     score = tmp_path / "run/out.json"
     scored = run(tmp_path, installed / "nodules", "froc", *arguments_of(tmp_path / "run"))
@@ -131,8 +131,9 @@ def distribution(requirement: str) -> str:
 
 def test_dependencies_are_what_the_library_imports():
     required = {distribution(line) for line in PROJECT["dependencies"]}
-    # The last is half of pydantic; the others are for who chose them, by a name in params.yaml.
-    optional = {"distributed", "jax", "pydantic_core"}
+    # The last is half of pydantic; highdicom is an extra, the others are for who chose them, by a
+    # name in params.yaml.
+    optional = {"distributed", "highdicom", "jax", "pydantic_core"}
     distributions = packages_distributions()
     used = {distribution(distributions[name][0]) for name in imported() - optional}
     # Weights, read as a file; and what pandas writes Parquet with.
