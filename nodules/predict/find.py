@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Series:
+class FoundSeries:
     """A series that was found.
 
     Parameters
@@ -64,11 +64,11 @@ class Patient:
     """
 
     name: str
-    chosen: Series
+    chosen: FoundSeries
     others: tuple[str, ...]
 
 
-def find_series(path: Path) -> list[Series]:
+def find_series(path: Path) -> list[FoundSeries]:
     """Find the CT series that a path leads to. Headers are read, but no voxels.
 
     Parameters
@@ -107,7 +107,7 @@ def find_series(path: Path) -> list[Series]:
         )
         raise ValueError(msg)
     slices_of, others = group_slices(dicom)
-    found = [Series(scan.seriesuid, scan.seriesuid, _voxels(scan), scan) for scan in volumes]
+    found = [FoundSeries(scan.seriesuid, scan.seriesuid, _voxels(scan), scan) for scan in volumes]
     found += [_join(folder, slices) for slices in slices_of.values()]
     told = ", ".join(f"{len(files)} DICOM files of {kind}" for kind, files in others.items())
     if not found:
@@ -121,14 +121,14 @@ def find_series(path: Path) -> list[Series]:
     return found
 
 
-def _join(folder: Path, slices: list[Slice]) -> Series:
+def _join(folder: Path, slices: list[Slice]) -> FoundSeries:
     uid = slices[0].seriesuid
     study, _, patient = slices[0].belongs_to
     voxels = sum(one.shape[0] * one.shape[1] for one in slices)
     try:
-        return Series(uid, patient or study, voxels, join_slices(folder, slices))
+        return FoundSeries(uid, patient or study, voxels, join_slices(folder, slices))
     except ValueError as error:
-        return Series(uid, patient or study, voxels, None, str(error))
+        return FoundSeries(uid, patient or study, voxels, None, str(error))
 
 
 def _voxels(scan: Scan) -> int:
@@ -137,7 +137,7 @@ def _voxels(scan: Scan) -> int:
 
 
 def choose_series(
-    path: Path, found: Sequence[Series], seriesuid: str | None = None
+    path: Path, found: Sequence[FoundSeries], seriesuid: str | None = None
 ) -> list[Patient]:
     """Choose the series of each patient that is searched. Warnings name the other series.
 
@@ -169,7 +169,7 @@ def choose_series(
             raise ValueError(msg)
         others = [one for one in found if one.patient == wanted[0].patient]
         return _named([_patient(wanted[0], others)])
-    of_patient: dict[str, list[Series]] = defaultdict(list)
+    of_patient: dict[str, list[FoundSeries]] = defaultdict(list)
     for one in found:
         of_patient[one.patient].append(one)
     patients = []
@@ -187,7 +187,7 @@ def choose_series(
     return _named(patients)
 
 
-def _patient(chosen: Series, own: Sequence[Series]) -> Patient:
+def _patient(chosen: FoundSeries, own: Sequence[FoundSeries]) -> Patient:
     others = tuple(sorted(one.seriesuid for one in own if one.seriesuid != chosen.seriesuid))
     return Patient(_file_name(chosen.patient), chosen, others)
 
