@@ -2,7 +2,7 @@
 
 Run it on a machine with nothing else to do. Processor time and peak memory hardly depend on that.
 
-``python -m benchmarks.predict [--models models] [--params params.yaml]``
+``python -m benchmarks.predict [--models MODELS] [--params FILE]``
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ruamel.yaml import YAML
+
+from nodules.shipped.folder import shipped_folder
 
 SCANS = Path(__file__).parents[1].parent / "shared/data/scans"
 SCAN = "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919.mhd"
@@ -56,16 +58,17 @@ def measure(scan: Path, models: Path, params: Path, jobs: int) -> tuple[float, f
 def main() -> None:
     """Print what one thread and two take, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--models", type=Path, default=shipped_folder())
+    parser.add_argument("--params", type=Path)
     options = parser.parse_args()
+    params = options.params or options.models / "params.yaml"
     scan = SCANS / SCAN
     if not scan.is_file():
         sys.exit(f"error: {scan}: Expected a real scan. Received: no file")
     print("512x512x261        s    CPU s  peak MiB")
     taken = {}
     for jobs in (1, 2):
-        taken[jobs] = measure(scan, options.models, options.params, jobs)
+        taken[jobs] = measure(scan, options.models, params, jobs)
         wall_s, processor_s, peak_mib, _ = taken[jobs]
         print(f"{jobs} thread{'s' * (jobs > 1):9}{wall_s:8.1f} {processor_s:8.1f} {peak_mib:9.0f}")
     print(f"ratio {taken[1][0] / taken[2][0]:.2f} by the clock")

@@ -45,6 +45,8 @@ _IN_MM = [*COORDINATES, "diameter_mm"]
 # digits: that of several slices may differ from 1 only in the last digits, and rounding would make
 # such findings equal.
 _DECIMALS_MM = 8
+# A mean of several networks takes 1 MB of memory for each patch in a batch.
+_LOCALIZED_IN_A_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def search_scan(
     from nodules.networks.file import predict
 
     def localize(patches_hu: NDArray[np.int16]) -> NDArray[np.float32]:
-        return predict(localizer, patches_hu)
+        return predict(localizer, patches_hu, _LOCALIZED_IN_A_BATCH)
 
     threshold = searching.threshold
     return detect_scan(

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     --------
     >>> parser = argparse.ArgumentParser()
     >>> add_arguments(parser)
-    >>> words = "scan.mhd --out found --models models --export slicer nifti"
+    >>> words = "scan.mhd --out found --export slicer nifti"
     >>> parser.parse_args(words.split()).export
     ['slicer', 'nifti']
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -66,9 +67,22 @@ def search(
             region,
             through,
         )
+    _return_freed_memory()
     with _through(threads, None, 0) as through:
         marks = rank_scan(volume_hu, geometry, found, settings.reducer, settings.shape, through)
+    _return_freed_memory()
     return make_table(marks, geometry, settings.threshold)
+
+
+def _return_freed_memory() -> None:
+    """Give the system back what networks have freed, which the process keeps for training's sake.
+
+    See `nodules.networks.compute.prepare_process`.
+    """
+    libc = ctypes.CDLL(None)
+    # Only glibc has it.
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 @contextmanager

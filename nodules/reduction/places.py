@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any
 
 import keras
@@ -85,7 +86,12 @@ def score_places(
     grid = make_grid(geometry, shape.as_patch(0))
     centers_xyz = nearest_points(grid, places)
 
+    cutting = Lock()
+
     def score(start: int) -> NDArray[np.float64]:
-        return score_crops(model, cut_crops(volume_hu, grid, centers_xyz[start : start + _AT_ONCE]))
+        # One thread cuts, which Python does for one at a time anyway, while others score.
+        with cutting:
+            crops_hu = cut_crops(volume_hu, grid, centers_xyz[start : start + _AT_ONCE])
+        return score_crops(model, crops_hu)
 
     return np.concatenate([np.empty(0), *through(score, range(0, len(centers_xyz), _AT_ONCE))])
