@@ -109,6 +109,7 @@ def test_examples_of_comparing_begin_with_the_committed_score():
     committed = [f"{value:.5g}" for value in (FROC["cpm"], FROC["validation"]["cpm"])]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"^metrics/froc.json +(\S+) +(\S+) +(\S+) +(\S+)$", readme, re.MULTILINE)
+    found = [row for row in found if row[0].endswith("cpm")]
     assert [name for name, *_ in found] == ["cpm", "validation.cpm"]
     assert [main for _, main, _, _ in found] == committed
     for _, main, easy, change in found:
@@ -121,4 +122,4 @@ def test_examples_of_comparing_begin_with_the_committed_score():
     assert rows[0] == rows[1] == (*committed, *default)
     # One run, told in two places.
     easy = tuple(value for _, _, value, _ in found)
-    assert next(row[:2] for row in rows if row[2:] == ("0", default[1])) == easy
+    assert next(row[:2] for row in rows if row[2:] == ("0", "17")) == easy
