@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nodules import shipped
+import nodules.shipped
 from nodules.files import write_json
 from nodules.networks.compute import compute_environment, one_thread, prepare_process
 from nodules.reading import read_json
@@ -68,7 +68,7 @@ def _ship(arguments: argparse.Namespace) -> None:
         "whole_scans": read_json(arguments.folder / "scans.json", "the outcome of scans"),
     }
     about = describe(arguments.data, metrics)
-    out = Path(shipped.__file__).parent
+    out = Path(nodules.shipped.__file__).parent
     ship(arguments.folder, arguments.reducer, _ROOT / "params.yaml", out, about)
     write_json(METRICS, metrics)
     write_card(METRICS, _MODEL_CARD)
@@ -78,7 +78,7 @@ def _refresh(_: argparse.Namespace) -> None:
     from studies.real_nodules.card import write_card
     from studies.real_nodules.ship import refresh_params
 
-    refresh_params(Path(shipped.__file__).parent, _ROOT / "params.yaml")
+    refresh_params(Path(nodules.shipped.__file__).parent, _ROOT / "params.yaml")
     write_card(METRICS, _MODEL_CARD)
 
 

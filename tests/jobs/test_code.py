@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from nodules.detection.linking import Linking
+from nodules.detection.network_file import searching
 from nodules.detection.search import Detection, Networks, _Task
 from nodules.jobs.code import code_digest, import_closure, refuse_other_code
 from nodules.networks.build import build_model
@@ -190,9 +191,7 @@ def test_all_that_searching_imports_is_in_its_digest(tmp_path):
     networks = Networks(tmp_path / "classifier.keras", tmp_path / "localizer.keras", 0.1)
     (only,) = list_scans(tmp_path / "subset0.zip")
     detection = Detection(PatchShape(size_px=33, depth=1), 16, Linking(3.0, "max", 5.0), 100)
-    task = _Task(
-        scan=only, networks=networks, detection=detection, checksum="checksum", environment=()
-    )
+    task = _Task(scan=only, searching=searching(networks), detection=detection, environment=())
     found = imported_in_doing("nodules.detection.search", "_detect", task, tmp_path)
     assert {"nodules.detection.dense", "nodules.networks.file"} <= found
     assert found <= import_closure("nodules.detection.search").keys()
