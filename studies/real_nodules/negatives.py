@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nodules.training.batches import Batch
 from studies.real_nodules.scans import CROP_PX, WholeScan
-from studies.real_nodules.windows import SIZE_PX, Changes, add_noise, draw_windows
+from studies.real_nodules.windows import SIZE_PX, Changes, NoduleWindows, add_noise, draw_windows
 from studies.real_patches.data import pad
 
 SOURCES = ("crops", "patches", "scans")
@@ -92,7 +92,7 @@ def away_places(
     return places, apart_px >= AWAY_PX + x_y_diameter_px[:, 2] / 2
 
 
-class ClassifierBatches:
+class ClassifierBatches(NoduleWindows):
     """Training batches of nodules and of windows without one, drawn anew in each epoch.
 
     Parameters
@@ -123,27 +123,13 @@ class ClassifierBatches:
         changes: Changes,
         seed: int,
     ) -> None:
-        self._crops_hu = crops_hu
-        self._targets = x_y_diameter_px
+        super().__init__(crops_hu, x_y_diameter_px, changes, POSITIVES, seed)
         self._patches_hu = patches_hu
         self._places = places
         self._shares = share_among(sources)
-        self._changes = changes
-        self._seed = seed
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Shuffle the nodules for an epoch. The first epoch is 0."""
-        self._epoch = epoch
-        rng = np.random.default_rng([self._seed, epoch, 0])
-        self._order = rng.permutation(len(self._crops_hu))
-
-    def __len__(self) -> int:
-        return len(self._order) // POSITIVES
 
     def __getitem__(self, batch: int) -> Batch:
-        rng = np.random.default_rng([self._seed, self._epoch, batch + 1])
-        rows = self._order[batch * POSITIVES : (batch + 1) * POSITIVES]
+        rows, rng = self._nodules_of(batch)
         # As many nodules are sharp as negatives of all sources together.
         changes = replace(self._changes, sharp=self._sharp())
         nodules, _ = draw_windows(self._crops_hu[rows], self._targets[rows], changes, rng)

@@ -148,9 +148,13 @@ class NoduleWindows:
     def __len__(self) -> int:
         return len(self._order) // self._batch_size
 
-    def __getitem__(self, batch: int) -> Batch:
+    def _nodules_of(self, batch: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+        """Give the rows of a batch's nodules, and the source of the batch's draws."""
         rng = np.random.default_rng([self._seed, self._epoch, batch + 1])
-        rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        return self._order[batch * self._batch_size : (batch + 1) * self._batch_size], rng
+
+    def __getitem__(self, batch: int) -> Batch:
+        rows, rng = self._nodules_of(batch)
         images_hu, targets = draw_windows(
             self._crops_hu[rows], self._targets[rows], self._changes, rng
         )
