@@ -46,8 +46,12 @@ class Clone:
 
     @staticmethod
     def environment() -> dict[str, str]:
-        """Give what commands run with: this environment's dvc and python first."""
-        return os.environ | {
+        """Give what commands run with: this environment's dvc and python first.
+
+        Bytecode is written, as where nothing forbids it: it lies in the folders that stages list.
+        """
+        own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return own | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "GIT_AUTHOR_NAME": "test",
             "GIT_AUTHOR_EMAIL": "test@example.org",
